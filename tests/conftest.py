@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +13,17 @@ import pytest
 
 PREFIXES = ("LLM_", "OPENAI_", "AZURE_", "GROQ_", "ANTHROPIC_")
 LOCAL_NAMES = {"", "localhost", "localhost.localdomain", socket.gethostname().lower()}
+LOOK_UPS = {"socket.getaddrinfo", "socket.gethostbyname"}
+SENDS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+
+leaks: list[str] = []
 
 
 class NetworkBlockedError(AssertionError):
-    """A test tried to leave this machine. An ``AssertionError``, so that no ``except OSError`` hides it."""
+    """A test tried to leave this machine. Not an ``OSError``, which code under test would handle."""
 
 
-def _is_loopback(host: Any) -> bool:
+def _stays_here(host: Any, *, looked_up: bool) -> bool:
     if host is None:
         return True
     name = (host.decode() if isinstance(host, bytes) else str(host)).lower().rstrip(".")
@@ -28,7 +33,32 @@ def _is_loopback(host: Any) -> bool:
         address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         return False
-    return address.is_loopback or address.is_unspecified
+    # "Looking up" a literal address asks nobody; connecting to it is judged by itself.
+    return looked_up or address.is_loopback or address.is_unspecified
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    """An audit hook: Python itself reports every look-up and connection here, whoever makes it."""
+    if event in LOOK_UPS:
+        host, allowed = args[0], _stays_here(args[0], looked_up=True)
+    elif event in SENDS and isinstance(args[1], tuple):  # not a tuple: a Unix socket's path
+        host, allowed = args[1], _stays_here(args[1][0], looked_up=False)
+    else:
+        return
+    if not allowed:
+        leaks.append(f"{event} {host!r}")
+        raise NetworkBlockedError(f"tests stay on this machine, but this one tried: {leaks[-1]}")
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """Leaving the machine fails the test, even where the code under test swallows the error."""
+    leaks.clear()
+    yield
+    assert not leaks, f"this test tried to leave the machine: {leaks}"
 
 
 @pytest.fixture(autouse=True)
@@ -37,57 +67,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(PREFIXES):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Connections and name look-ups beyond loopback fail the test, even where the code swallows them."""
-    leaks: list[str] = []
-
-    def refuse(what: str, host: Any) -> None:
-        leaks.append(f"{what} {host!r}")
-        raise NetworkBlockedError(
-            f"tests stay on this machine, but this one tried: {what} {host!r}"
-        )
-
-    def guarded(original: Any, what: str) -> Any:
-        def connect(sock: socket.socket, address: Any, *rest: Any) -> Any:
-            if sock.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
-                refuse(what, address)
-            return original(sock, address, *rest)
-
-        return connect
-
-    def sendto(sock: socket.socket, data: Any, *rest: Any) -> Any:
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(rest[-1][0]):
-            refuse("send to", rest[-1])
-        return real_sendto(sock, data, *rest)
-
-    def looked_up(original: Any) -> Any:
-        def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
-            # A literal address needs no look-up; connecting to it is guarded above.
-            if not _is_loopback(host) and not _is_address(host):
-                refuse("look-up", host)
-            return original(host, *args, **kwargs)
-
-        return look_up
-
-    real_sendto = socket.socket.sendto
-    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect, "connect"))
-    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex, "connect"))
-    monkeypatch.setattr(socket.socket, "sendto", sendto)
-    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
-        monkeypatch.setattr(socket, name, looked_up(getattr(socket, name)))
-    yield
-    assert not leaks, f"this test tried to leave the machine: {leaks}"
-
-
-def _is_address(host: Any) -> bool:
-    try:
-        ipaddress.ip_address(str(host).partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 @pytest.fixture
