@@ -1,0 +1,229 @@
+"""Where settings are read from: arguments, the environment, a ``.env`` file.
+
+Every source becomes a :class:`Layer`; nothing is judged here but keys, which are wrapped the moment
+they are read. (YAML, the fourth source, is in ``configfile.py``.)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from llm_unified.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquoted
+from llm_unified.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Given", "Keys", "Layer", "read_arguments", "read_env_file", "read_key_file", "read_variables", "typos"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value, and where it came from."""
+
+    value: object = field(repr=False)
+    where: str
+    """For a message: ``"LLM_POOL_SIZE"`` or ``"llm.yaml:12 (pool_size)"``."""
+    origin: str
+    """For the operator: ``"environment LLM_POOL_SIZE"`` or ``"YAML llm.yaml:12"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that a source gave, and the names under which it looked in vain."""
+
+    found: tuple[SecretStr, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Layer:
+    """Everything that one source says. A provider's keys are under ``"api_key"``, as :class:`Keys`."""
+
+    options: dict[str, Given] = field(default_factory=dict)
+    providers: dict[str, dict[str, Given]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+KEY_SETTINGS = ("api_key", "api_keys", "api_key_file")
+_FIELDS = {
+    "azure_openai": ("enabled", "model", "base_url", "api_version"),
+    "openai": ("enabled", "model", "base_url", "organization"),
+    "groq": ("enabled", "model", "base_url"),
+    "anthropic": ("enabled", "model", "base_url"),
+}
+_VARIABLES: dict[str, tuple[str, str]] = {
+    variable: (name, setting)
+    for name, fields in _FIELDS.items()
+    for setting in (*fields, *KEY_SETTINGS)
+    if (variable := PROVIDERS[name].variable(setting))
+}
+"""``"OPENAI_MODEL"`` → ``("openai", "model")``."""
+_OPTION_VARIABLES = {option.variable: option.name for option in OPTIONS}
+KNOWN_VARIABLES: tuple[str, ...] = (
+    *_OPTION_VARIABLES,
+    "LLM_CONFIG_FILE",
+    "LLM_ENV_FILE",
+    *_VARIABLES,
+)
+_OTHER_NAMES = {
+    "OPENAI_API_BASE": "OPENAI_BASE_URL",
+    "GROQ_API_BASE": "GROQ_BASE_URL",
+    "ANTHROPIC_API_BASE": "ANTHROPIC_BASE_URL",
+    "AZURE_API_KEY": "AZURE_OPENAI_API_KEY",
+    "AZURE_API_BASE": "AZURE_OPENAI_ENDPOINT",
+    "AZURE_API_VERSION": "AZURE_OPENAI_API_VERSION",
+    "AZURE_OPENAI_KEY": "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_BASE_URL": "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_API_BASE": "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_MODEL": "AZURE_OPENAI_DEPLOYMENT",
+    "AZURE_OPENAI_DEPLOYMENT_NAME": "AZURE_OPENAI_DEPLOYMENT",
+    "LLM_PROVIDER": "LLM_PRIMARY_PROVIDER",
+    "LLM_FALLBACKS": "LLM_FALLBACK_PROVIDERS",
+}
+_NOT_OURS = frozenset({"OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_LOG", "OPENAI_ORG_ID"})
+_PREFIXES = ("LLM_", *(f"{row.env_prefix}_" for row in PROVIDERS.values() if row.env_prefix))
+
+
+def typos(names: Iterable[str]) -> dict[str, str]:
+    """Return the variables that look like a slip, each with the name that was probably meant."""
+    found = {}
+    for name in sorted(set(names) - set(KNOWN_VARIABLES) - _NOT_OURS):
+        upper = name.upper()
+        if upper in _OTHER_NAMES:
+            found[name] = _OTHER_NAMES[upper]
+        elif upper.startswith(_PREFIXES):
+            close = get_close_matches(upper, KNOWN_VARIABLES, n=1, cutoff=0.88)
+            found |= {name: match for match in close}
+    return found
+
+
+def read_variables(variables: Mapping[str, str | None], origin: str) -> Layer:
+    """Read the environment (or a ``.env`` file's content). An empty value counts as not set."""
+    layer = Layer()
+    keys: dict[str, list[tuple[str, Keys]]] = {}
+    for variable in KNOWN_VARIABLES:
+        text = unquoted(variables.get(variable) or "")
+        if not text:
+            continue
+        given = Given(text, variable, f"{origin} {variable}")
+        if variable in _OPTION_VARIABLES:
+            layer.options[_OPTION_VARIABLES[variable]] = given
+        elif variable in _VARIABLES:
+            name, setting = _VARIABLES[variable]
+            if setting in KEY_SETTINGS:
+                found = _keys(setting, text, variable, layer.problems)
+                keys.setdefault(name, []).append((variable, found))
+            else:
+                layer.providers.setdefault(name, {})[setting] = given
+    for name, parts in keys.items():
+        names = ", ".join(variable for variable, _ in parts)
+        layer.providers.setdefault(name, {})["api_key"] = Given(
+            merge_keys(found for _, found in parts), names, f"{origin} {names}"
+        )
+    return layer
+
+
+def read_arguments(overrides: Mapping[str, object]) -> Layer:
+    """Read the keyword arguments of ``load_settings``; ``None`` counts as not given.
+
+    They are called like the variables in lower case, without ``LLM_``: ``pool_size=2``,
+    ``openai_api_key="…"``; ``providers={"openai": {"model": "…"}}`` does as well.
+    """
+    layer = Layer()
+    options = {option.name for option in OPTIONS}
+    fields = {option.name for option in PROVIDER_OPTIONS}
+    flat: dict[str, object] = {}
+    for name, value in overrides.items():
+        if value is None:
+            continue
+        if name in options:
+            layer.options[name] = Given(_reveal(value), name, "argument")
+        elif name == "providers" and isinstance(value, dict):
+            for provider, block in value.items():
+                flat |= {f"{provider}.{key}": item for key, item in dict(block).items()}
+        elif name.upper() in _VARIABLES:
+            provider, setting = _VARIABLES[name.upper()]
+            flat[f"{provider}.{setting}"] = value
+        else:
+            known = (*options, "providers", *(v.lower() for v in _VARIABLES))
+            layer.problems.append(
+                f"load_settings() has no argument {name!r}{did_you_mean(name, known)}"
+            )
+    for path, value in flat.items():
+        provider, _, setting = path.partition(".")
+        block = layer.providers.setdefault(provider, {})
+        setting = {"endpoint": "base_url", "deployment": "model"}.get(setting, setting)
+        if setting in KEY_SETTINGS:
+            found = _keys(setting, _reveal(value), path, layer.problems)
+            before = block.get("api_key")
+            parts = [before.value] if before and isinstance(before.value, Keys) else []
+            block["api_key"] = Given(merge_keys([*parts, found]), path, "argument")
+        elif setting in fields:
+            block[setting] = Given(_reveal(value), path, "argument")
+        else:
+            known = (*fields, *KEY_SETTINGS)
+            layer.problems.append(
+                f"providers: {provider} has no setting {setting!r}{did_you_mean(setting, known)}"
+            )
+    return layer
+
+
+def merge_keys(parts: Iterable[Keys]) -> Keys:
+    """Return all keys, each once, in order."""
+    parts = list(parts)
+    return Keys(
+        tuple(dict.fromkeys(key for part in parts for key in part.found)),
+        tuple(dict.fromkeys(name for part in parts for name in part.missing)),
+    )
+
+
+def secret_keys(texts: Iterable[str], where: str, problems: list[str]) -> Keys:
+    """Wrap keys. One with a space or an exotic character cannot travel in a header: a problem."""
+    keys = [SecretStr(text) for item in texts if (text := unquoted(item))]
+    for key in keys:
+        if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+            problems.append(
+                f"{where} is not a key: it has a space, a line break or a character outside ASCII. "
+                "Copy the key again."
+            )
+    return Keys(tuple(dict.fromkeys(keys)))
+
+
+def read_env_file(path: str, problems: list[str]) -> dict[str, str | None]:
+    """Read the ``.env`` file that ``LLM_ENV_FILE`` names; nothing is ever found by searching."""
+    from dotenv import dotenv_values
+
+    if not Path(path).expanduser().is_file():
+        problems.append(f"LLM_ENV_FILE names {path}, which is not there. Correct the path or unset it.")
+        return {}
+    return dotenv_values(Path(path).expanduser(), interpolate=False, encoding="utf-8")
+
+
+def read_key_file(path: str, where: str, problems: list[str]) -> Keys:
+    """Read a mounted secret: one key per line."""
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        problems.append(f"{where} names a file that cannot be read ({reason}). Check the mount.")
+        return Keys()
+    return secret_keys(text.splitlines(), where, problems)
+
+
+def _keys(setting: str, value: object, where: str, problems: list[str]) -> Keys:
+    if setting == "api_key_file":
+        return read_key_file(str(value), where, problems)
+    if isinstance(value, (list, tuple)):
+        return secret_keys([str(_reveal(item)) for item in value], where, problems)
+    return secret_keys(str(value).split(","), where, problems)
+
+
+def _reveal(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
