@@ -29,7 +29,16 @@ __all__ = [
 ]
 
 Kind = Literal[
-    "boolean", "count", "seconds", "cost", "text", "choice", "provider", "providers", "failures", "url"
+    "boolean",
+    "count",
+    "seconds",
+    "cost",
+    "text",
+    "choice",
+    "provider",
+    "providers",
+    "failures",
+    "url",
 ]
 
 FALLBACK_KINDS: frozenset[FailureKind] = frozenset(FailureKind) - {
@@ -65,14 +74,16 @@ class Option:
 _HOUR, _DAY, _TINY = 3600, 86400, 0.001
 
 OPTIONS: tuple[Option, ...] = (
-    Option("primary_provider", "provider", None, "Who is asked first; by default the first with a key"),
+    Option(
+        "primary_provider", "provider", None, "Who is asked first; by default the first with a key"
+    ),
     Option(
         "fallback_providers",
         "providers",
         None,
         "Who is asked next, in this order; by default all others with a key; 'none' for nobody",
     ),
-    Option("enable_fallback", "boolean", True, "Whether anybody but the primary is asked"),  # noqa: FBT003
+    Option("enable_fallback", "boolean", True, "Whether anybody but the primary is asked"),
     Option("pool_size", "count", 3, "Separate connections per deployment, used in turn", 1, 64),
     Option("timeout", "seconds", 60.0, "The longest that one attempt may take", _TINY, _HOUR),
     Option("connect_timeout", "seconds", 5.0, "The longest wait for a connection", _TINY, _HOUR),
@@ -92,7 +103,9 @@ OPTIONS: tuple[Option, ...] = (
         _TINY,
         _HOUR,
     ),
-    Option("deadline", "seconds", 120.0, "The longest that a call may take, all attempts", _TINY, _DAY),
+    Option(
+        "deadline", "seconds", 120.0, "The longest that a call may take, all attempts", _TINY, _DAY
+    ),
     Option("cooldown", "seconds", 10.0, "How long a deployment rests after failing", 0, _HOUR),
     Option("failure_threshold", "count", 3, "Failures in a row until a deployment rests", 1, 1000),
     Option("retries", "count", 0, "Further rounds when everybody failed and time is left", 0, 10),
@@ -103,9 +116,9 @@ OPTIONS: tuple[Option, ...] = (
         "The failures after which the next provider is asked",
         choices=tuple(kind.value for kind in FailureKind if kind in FALLBACK_KINDS),
     ),
-    Option("enable_connection_warming", "boolean", False, "Whether connections are kept warm"),  # noqa: FBT003
+    Option("enable_connection_warming", "boolean", False, "Whether connections are kept warm"),
     Option("keep_alive_interval", "seconds", 60.0, "Time between two warm-up rounds", _TINY, _DAY),
-    Option("warm_on_startup", "boolean", True, "Whether the warmer starts with a round"),  # noqa: FBT003
+    Option("warm_on_startup", "boolean", True, "Whether the warmer starts with a round"),
     Option(
         "warm_probe",
         "choice",
@@ -117,7 +130,7 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 PROVIDER_OPTIONS: tuple[Option, ...] = (
-    Option("enabled", "boolean", True, "false leaves the provider out"),  # noqa: FBT003
+    Option("enabled", "boolean", True, "false leaves the provider out"),
     Option("model", "text", None, "The model to ask (Azure: the name of the deployment)"),
     Option("base_url", "url", None, "Where it is reached (Azure: the endpoint)"),
     Option("api_version", "text", None, "Azure's api-version"),
@@ -244,11 +257,15 @@ def _failures(option: Option, value: object) -> frozenset[FailureKind]:
     if words == ["all"]:
         return FALLBACK_KINDS
     if words in ([], ["none"]):
-        raise InvalidValueError("must name a failure; to ask nobody else set LLM_ENABLE_FALLBACK=false")
+        raise InvalidValueError(
+            "must name a failure; to ask nobody else set LLM_ENABLE_FALLBACK=false"
+        )
     for word in words:
         if word not in option.choices:
             if word in set(FailureKind):
-                raise InvalidValueError(f"must not have {word}: that always goes back to the caller")
+                raise InvalidValueError(
+                    f"must not have {word}: that always goes back to the caller"
+                )
             hint = did_you_mean(word, option.choices)
             raise InvalidValueError(f"must be a list of {', '.join(option.choices)}{hint}")
     return frozenset(map(FailureKind, words))

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,45 +163,45 @@ def read_base_url(row: ProviderRow, url: str) -> Target:
     Raises:
         ValueError: with what is expected. The address itself is not in it, it may hold a secret.
     """
-    try:
-        parts = urlsplit(url.strip())
-        port_is_a_number = parts.port is None or parts.port >= 0
-    except ValueError:
-        raise ValueError("is not an address; write it as https://host/path") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_a_number:
-        raise ValueError("must start with https:// (or http:// for a server of your own)")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or password; a key has its own setting")
-    if (parts.query and row.protocol != "azure") or parts.fragment:
-        raise ValueError("must end with the path, without '?' or '#'")
-
+    parts = _checked(row, url)
     root = f"{parts.scheme}://{parts.netloc}"
     path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
     match row.protocol:
         case "openai":
-            return Target(root + _versioned(_OPENAI_PATHS.sub("", path)))
+            return Target(root + _versioned(_OPENAI_PATHS.sub("", path), "/v1"))
         case "groq":
-            path = _OPENAI_PATHS.sub("", path)
-            if parts.hostname == "api.groq.com" and path in {"/v1", "/openai"}:
-                path = ""
-            if not path.endswith(("/openai", "/v1")):
-                path += "/openai"
-            return Target(root + _versioned(path))
+            path = "" if (parts.hostname, path) == ("api.groq.com", "/v1") else path
+            path = _OPENAI_PATHS.sub("", path).removesuffix("/openai")
+            return Target(root + _versioned(path, "/openai/v1"))
         case "anthropic":
             return Target(root + _ANTHROPIC_PATHS.sub("", path, count=1))
         case "azure":
             found = _AZURE_PATHS.search(path)
             model = found["model"] if found else None
-            version = parse_qs(parts.query).get("api-version", [None])[0]
             return Target(
                 root + (path[: found.start()] if found else path),
                 model=unquote(model) if model else None,
-                api_version=version,
+                api_version=parse_qs(parts.query).get("api-version", [None])[0],
             )
         case _:
             return Target(root + path)
 
 
-def _versioned(path: str) -> str:
-    """Add ``/v1`` unless the path names a version already (``/v1beta/openai`` does)."""
-    return path if any(map(_VERSION.fullmatch, path.split("/"))) else path + "/v1"
+def _checked(row: ProviderRow, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not an address; write it as https://host/path") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must start with https:// (or http:// for a server of your own)")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password; a key has its own setting")
+    if (parts.query and row.protocol != "azure") or parts.fragment:
+        raise ValueError("must end with the path, without '?' or '#'")
+    return parts
+
+
+def _versioned(path: str, version: str) -> str:
+    """Add the version unless the path names one already: ``/v1beta/openai`` is complete."""
+    return path if any(map(_VERSION.fullmatch, path.split("/"))) else path + version

@@ -190,11 +190,22 @@ def load_settings(
     Raises:
         ConfigurationError: with all problems at once.
     """
-    from llm_unified.assembly import assemble, read_layers
+    from llm_unified.assembly import assemble
+    from llm_unified.sources import read_arguments, read_env_file, read_variables
 
     environ = os.environ if environ is None else environ
-    layers = read_layers(environ, config_file, overrides)
-    result = assemble(layers, environ)
+    arguments, environment = read_arguments(overrides), read_variables(environ, "environment")
+    layers = [arguments, environment]
+    variables: dict[str, str | None] = dict(environ)
+    if env_file := environ.get("LLM_ENV_FILE", "").strip():
+        content = read_env_file(env_file, environment.problems)
+        layers.append(read_variables(content, "env file"))
+        variables = content | variables
+    if path := str(config_file or variables.get("LLM_CONFIG_FILE") or "").strip():
+        from llm_unified.configfile import read_config_file
+
+        layers.append(read_config_file(path, variables))
+    result = assemble(layers, variables)
     for level, event, fields in result.events:
         _log(level, event, **fields)
     if result.problems:

@@ -20,7 +20,16 @@ from llm_unified.providers import PROVIDERS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Given", "Keys", "Layer", "read_arguments", "read_env_file", "read_key_file", "read_variables", "typos"]
+__all__ = [
+    "Given",
+    "Keys",
+    "Layer",
+    "read_arguments",
+    "read_env_file",
+    "read_key_file",
+    "read_variables",
+    "typos",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +108,8 @@ def typos(names: Iterable[str]) -> dict[str, str]:
         if upper in _OTHER_NAMES:
             found[name] = _OTHER_NAMES[upper]
         elif upper.startswith(_PREFIXES):
-            close = get_close_matches(upper, KNOWN_VARIABLES, n=1, cutoff=0.88)
-            found |= {name: match for match in close}
-    return found
+            found[name] = next(iter(get_close_matches(upper, KNOWN_VARIABLES, 1, 0.88)), "")
+    return {name: meant for name, meant in found.items() if meant}
 
 
 def read_variables(variables: Mapping[str, str | None], origin: str) -> Layer:
@@ -187,23 +195,31 @@ def merge_keys(parts: Iterable[Keys]) -> Keys:
 def secret_keys(texts: Iterable[str], where: str, problems: list[str]) -> Keys:
     """Wrap keys. One with a space or an exotic character cannot travel in a header: a problem."""
     keys = [SecretStr(text) for item in texts if (text := unquoted(item))]
-    for key in keys:
-        if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-            problems.append(
-                f"{where} is not a key: it has a space, a line break or a character outside ASCII. "
-                "Copy the key again."
-            )
+    if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in keys):
+        problems.append(
+            f"{where} is not a key: it has a space, a line break or a character outside ASCII. "
+            "Copy the key again."
+        )
     return Keys(tuple(dict.fromkeys(keys)))
 
 
 def read_env_file(path: str, problems: list[str]) -> dict[str, str | None]:
     """Read the ``.env`` file that ``LLM_ENV_FILE`` names; nothing is ever found by searching."""
-    from dotenv import dotenv_values
+    # Imported late: it costs three times what pydantic costs, and few need it.
+    from pydantic_settings import BaseSettings, DotEnvSettingsSource
 
-    if not Path(path).expanduser().is_file():
-        problems.append(f"LLM_ENV_FILE names {path}, which is not there. Correct the path or unset it.")
+    file = Path(path).expanduser()
+    if not file.is_file():
+        problems.append(f"LLM_ENV_FILE names {path}, which is not a file. Correct it or unset it.")
         return {}
-    return dotenv_values(Path(path).expanduser(), interpolate=False, encoding="utf-8")
+    try:
+        source = DotEnvSettingsSource(
+            BaseSettings, env_file=file, env_file_encoding="utf-8", case_sensitive=True
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"LLM_ENV_FILE names {path}, which cannot be read: {type(error).__name__}.")
+        return {}
+    return dict(source.env_vars)
 
 
 def read_key_file(path: str, where: str, problems: list[str]) -> Keys:
