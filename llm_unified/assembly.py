@@ -150,7 +150,7 @@ def _report(
         elif found.has_key and found.missing:
             fields: dict[str, object] = {"provider": name, "missing": tuple(found.missing)}
             result.events.append(("warning", "provider_incomplete", fields))
-        if name in named or found.has_key:
+        if name in named or found.has_key or found.ours:
             result.problems += found.problems
         for variable in found.shadowed:
             result.events.append(("warning", "setting_without_effect", {"variable": variable}))
@@ -180,8 +180,8 @@ def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:
     members = dict.fromkeys((*chain, *usable))
     values["providers"] = tuple(candidates[name].value for name in members)
     for name in members:
-        origins = {"model": "default", "base_url": "default"} | candidates[name].origins
-        result.origins |= {f"providers.{name}.{key}": origin for key, origin in origins.items()}
+        origins = candidates[name].origins.items()
+        result.origins |= {f"providers.{name}.{key}": origin for key, origin in origins}
     values["sources"] = tuple(result.origins.items())
 
 

@@ -36,6 +36,8 @@ class Candidate:
     """What it needs and does not have: sentences without their full stop."""
     problems: list[str] = field(default_factory=list)
     """What it has and cannot be used: whole sentences."""
+    ours: bool = False
+    """It stands in our file or our arguments, so what is wrong with it is our concern."""
     shadowed: list[str] = field(default_factory=list)
     """Variables without effect, because every deployment in YAML has a value of its own."""
     origins: dict[str, str] = field(default_factory=dict)
@@ -63,6 +65,9 @@ def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) ->
     for number, row in enumerate(own):
         for setting, given in row.items():
             found.origins[f"deployments.{number}.{setting}"] = given.origin
+    found.ours = any(
+        given.origin.startswith(("YAML", "argument")) for row in rows for given in row.values()
+    )
     found.shadowed = [
         given.where
         for setting, given in merged.items()
@@ -70,6 +75,7 @@ def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) ->
         and all(setting in row for row in own)
         and not given.origin.startswith("YAML")
     ]
+    found.origins = _default_origins(found, own) | found.origins
     common = _parsed(merged, found.problems)
     if "enabled" in common:
         found.enabled = bool(common.pop("enabled"))
@@ -80,6 +86,21 @@ def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) ->
         for row, its_own in zip(rows, own, strict=True)
     ]
     return found
+
+
+def _default_origins(found: Candidate, own: list[dict[str, Given]]) -> dict[str, str]:
+    """Return the settings that a provider's row supplies where nobody gave them."""
+    row = found.row
+    supplied = {
+        "model": row.default_model,
+        "base_url": row.default_base_url,
+        "api_version": row.default_api_version,
+    }
+    return {
+        name: "default"
+        for name, value in supplied.items()
+        if value and not all(name in block for block in own)
+    }
 
 
 def shown(value: object, before: str = ", not ") -> str:

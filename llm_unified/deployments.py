@@ -64,6 +64,11 @@ class Deployment:
     """US dollars; ``None``: LiteLLM's price list."""
     output_cost_per_token: float | None = None
 
+    @property
+    def priced(self) -> bool:
+        """Whether the configuration names prices."""
+        return (self.input_cost_per_token, self.output_cost_per_token) != (None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class _Copy:

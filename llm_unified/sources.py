@@ -7,6 +7,7 @@ they are read. (YAML, the fourth source, is in ``configfile.py``.)
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +19,7 @@ from llm_unified.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquote
 from llm_unified.providers import PROVIDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = [
     "Given",
@@ -105,6 +106,8 @@ def typos(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in sorted(set(names) - set(KNOWN_VARIABLES) - _NOT_OURS):
         upper = name.upper()
+        if re.search(r"_API_KEYS?_", upper):  # OPENAI_API_KEY_EU: a name of somebody's own
+            continue
         if upper in _OTHER_NAMES:
             found[name] = _OTHER_NAMES[upper]
         elif upper.startswith(_PREFIXES):
@@ -146,41 +149,50 @@ def read_arguments(overrides: Mapping[str, object]) -> Layer:
     """
     layer = Layer()
     options = {option.name for option in OPTIONS}
-    fields = {option.name for option in PROVIDER_OPTIONS}
-    flat: dict[str, object] = {}
+    blocks: dict[str, dict[str, object]] = {}
     for name, value in overrides.items():
         if value is None:
             continue
         if name in options:
             layer.options[name] = Given(_reveal(value), name, "argument")
-        elif name == "providers" and isinstance(value, dict):
+        elif name == "providers" and isinstance(value, Mapping):
             for provider, block in value.items():
-                flat |= {f"{provider}.{key}": item for key, item in dict(block).items()}
+                blocks.setdefault(str(provider).lower(), {}).update(block or {})
         elif name.upper() in _VARIABLES:
             provider, setting = _VARIABLES[name.upper()]
-            flat[f"{provider}.{setting}"] = value
+            blocks.setdefault(provider, {})[setting] = value
         else:
-            known = (*options, "providers", *(v.lower() for v in _VARIABLES))
+            known = (*options, "providers", *(variable.lower() for variable in _VARIABLES))
             layer.problems.append(
-                f"load_settings() has no argument {name!r}{did_you_mean(name, known)}"
+                f"load_settings() has no argument {name!r}{did_you_mean(name, known) or '.'}"
             )
-    for path, value in flat.items():
-        provider, _, setting = path.partition(".")
-        block = layer.providers.setdefault(provider, {})
-        setting = {"endpoint": "base_url", "deployment": "model"}.get(setting, setting)
-        if setting in KEY_SETTINGS:
-            found = _keys(setting, _reveal(value), path, layer.problems)
-            before = block.get("api_key")
-            parts = [before.value] if before and isinstance(before.value, Keys) else []
-            block["api_key"] = Given(merge_keys([*parts, found]), path, "argument")
-        elif setting in fields:
-            block[setting] = Given(_reveal(value), path, "argument")
-        else:
-            known = (*fields, *KEY_SETTINGS)
-            layer.problems.append(
-                f"providers: {provider} has no setting {setting!r}{did_you_mean(setting, known)}"
-            )
+    for provider, block in blocks.items():
+        layer.providers[provider] = _read_block(f"providers.{provider}", block, layer.problems)
     return layer
+
+
+def _read_block(path: str, block: Mapping[str, object], problems: list[str]) -> dict[str, Given]:
+    """Read the arguments that belong to one provider, or to one of its deployments."""
+    given: dict[str, Given] = {}
+    known = (*(option.name for option in PROVIDER_OPTIONS), *KEY_SETTINGS, "deployments")
+    keys = []
+    for name, value in block.items():
+        setting = {"endpoint": "base_url", "deployment": "model"}.get(name, name)
+        where = f"{path}.{name}"
+        if value is None:
+            continue
+        if setting in KEY_SETTINGS:
+            keys.append(_keys(setting, _reveal(value), where, problems))
+        elif setting == "deployments" and isinstance(value, (list, tuple)):
+            rows = [_read_block(f"{where}[{i}]", row, problems) for i, row in enumerate(value)]
+            given[setting] = Given(rows, where, "argument")
+        elif setting in known:
+            given[setting] = Given(_reveal(value), where, "argument")
+        else:
+            problems.append(f"{where} is unknown{did_you_mean(name, known) or '.'}")
+    if keys:
+        given["api_key"] = Given(merge_keys(keys), f"{path}.api_key", "argument")
+    return given
 
 
 def merge_keys(parts: Iterable[Keys]) -> Keys:
