@@ -1,0 +1,765 @@
+"""OpenAI's chat completions, and what Azure OpenAI and Groq do differently."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+from llm_unified.testing.wire import (
+    Answer,
+    Chat,
+    Endpoint,
+    Hollow,
+    Problem,
+    RefusedError,
+    Stream,
+    Tool,
+    ToolUse,
+    Wire,
+    dump,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_unified.testing.journal import Request
+
+__all__ = ["AzureWire", "GroqWire", "OpenAIWire"]
+
+ROLES = ("system", "assistant", "user", "function", "tool", "developer")
+PARTS = ("text", "image_url", "input_audio", "refusal", "file")
+
+SNAPSHOTS = {
+    "gpt-4": "gpt-4-0613",
+    "gpt-4.1": "gpt-4.1-2025-04-14",
+    "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
+    "gpt-4o": "gpt-4o-2024-08-06",
+    "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
+}
+
+WORDS: dict[str, tuple[str, str | None, str]] = {
+    # reason or status → (type, code, message)
+    "400": ("invalid_request_error", None, "The request was rejected as invalid."),
+    "401": ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    "402": ("insufficient_quota", "billing_not_active", "Your account is not active."),
+    "403": ("invalid_request_error", "forbidden", "You are not allowed to do this."),
+    "404": ("invalid_request_error", "model_not_found", "The model `{model}` does not exist or you do not have access to it."),
+    "408": ("server_error", None, "Request timed out."),
+    "409": ("invalid_request_error", "conflict", "The resource is being changed."),
+    "413": ("invalid_request_error", None, "Request body is too large."),
+    "422": ("invalid_request_error", None, "The request could not be processed."),
+    "429": ("requests", "rate_limit_exceeded", "Rate limit reached for {model} on requests per min (RPM): Limit 500, Used 500, Requested 1."),
+    "500": ("server_error", None, "The server had an error while processing your request. Sorry about that!"),
+    "503": ("server_error", None, "The service is unavailable."),
+    "unknown_url": ("invalid_request_error", None, "Invalid URL"),
+    "overloaded": ("server_error", None, "The engine is currently overloaded, please try again later."),
+    "quota": ("insufficient_quota", "insufficient_quota", "You exceeded your current quota, please check your plan and billing details."),
+    "context_length": ("invalid_request_error", "context_length_exceeded", "This model's maximum context length is 128000 tokens. However, your messages resulted in 200000 tokens. Please reduce the length of the messages."),
+    "content_policy": ("invalid_request_error", "content_policy_violation", "Your request was rejected as a result of our safety system."),
+}  # fmt: skip
+
+
+class OpenAIWire(Wire):
+    """``/v1/chat/completions``, ``/v1/embeddings``, ``/v1/models`` with a bearer key."""
+
+    provider = "openai"
+    model = "gpt-4o-mini"
+    key_prefix = "sk-proj-simulated"
+    words = WORDS
+
+    def base_path(self) -> str:
+        return "/v1"
+
+    # -- what the vendor refuses ----------------------------------------------------------------
+
+    def route(self, request: Request) -> tuple[Endpoint, str | None] | None:
+        """The endpoint and, where the path names it, the model."""
+        found: dict[str, Endpoint] = {
+            "/v1/chat/completions": "chat",
+            "/v1/embeddings": "embeddings",
+            "/v1/models": "models",
+        }
+        endpoint = found.get(request.path)
+        return None if endpoint is None else (endpoint, None)
+
+    def check(
+        self, request: Request, keys: Sequence[str], models: Sequence[str] | None
+    ) -> Endpoint:
+        route = self.route(request)
+        if route is None:
+            raise RefusedError(
+                404, f"Invalid URL ({request.method} {request.path})", reason="unknown_url"
+            )
+        endpoint, model = route
+        if request.method != ("GET" if endpoint == "models" else "POST"):
+            message = f"Not allowed to {request.method} on {request.path}."
+            raise RefusedError(405, message, reason="method_not_supported")
+        self.check_key(request, keys)
+        if endpoint == "models":
+            return endpoint
+        body = request.body
+        if not isinstance(body, dict):
+            raise RefusedError(
+                400, "We could not parse the JSON body of your request.", reason="unparsable"
+            )
+        if model is None:
+            model = body.get("model")
+            if not isinstance(model, str) or not model:
+                raise RefusedError(400, "you must provide a model parameter")
+        if models is not None and model not in models:
+            raise RefusedError(404, reason="unknown_model")
+        if endpoint == "embeddings":
+            if not body.get("input"):
+                raise RefusedError(
+                    400, "Missing required parameter: 'input'.", param="input", reason="missing"
+                )
+        else:
+            self.check_chat(body)
+        return endpoint
+
+    def check_key(self, request: Request, keys: Sequence[str]) -> None:
+        key = request.api_key if "authorization" in request.headers else None
+        if key is None:
+            raise RefusedError(
+                401,
+                "You didn't provide an API key. You need to provide your API key in an "
+                "Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+                reason="no_key",
+            )
+        if key not in keys:
+            shown = f"{key[:3]}****{key[-4:]}" if len(key) > 12 else "****"  # noqa: PLR2004
+            raise RefusedError(401, f"Incorrect API key provided: {shown}.")
+
+    def check_chat(self, body: dict[str, Any]) -> None:
+        """The mistakes that callers and translating layers make."""
+        if "messages" not in body:
+            raise RefusedError(
+                400,
+                "Missing required parameter: 'messages'.",
+                param="messages",
+                reason="missing",
+            )
+        messages = body["messages"]
+        if not isinstance(messages, list) or not messages:
+            raise RefusedError(
+                400,
+                "Invalid 'messages': empty array. Expected an array with minimum length 1.",
+                param="messages",
+                reason="empty_array",
+            )
+        if body.get("stream_options") is not None and not body.get("stream"):
+            raise RefusedError(
+                400,
+                "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+                param="stream_options",
+            )
+        for name, limit in (("temperature", 2), ("top_p", 1)):
+            value = body.get(name)
+            if value is not None and not (_is_number(value) and 0 <= value <= limit):
+                message = f"Invalid '{name}': expected a number between 0 and {limit}."
+                raise RefusedError(400, message, param=name, reason="value")
+        for i, tool in enumerate(body.get("tools") or ()):
+            if not (isinstance(tool, dict) and isinstance(tool.get("function"), dict)):
+                raise RefusedError(
+                    400,
+                    f"Missing required parameter: 'tools[{i}].function'.",
+                    param=f"tools[{i}].function",
+                    reason="missing",
+                )
+        self._check_messages(messages)
+
+    def _check_messages(self, messages: list[Any]) -> None:
+        waiting: list[str] = []  # tool calls that still need their result
+        asked: set[str] = set()
+        for i, message in enumerate(messages):
+            where = f"messages.[{i}]"
+            role = message.get("role") if isinstance(message, dict) else None
+            if role not in ROLES:
+                raise RefusedError(
+                    400,
+                    f"Invalid value: '{role}'. Supported values are: {', '.join(ROLES)}.",
+                    param=f"messages[{i}].role",
+                    reason="value",
+                )
+            if role == "tool":
+                if message.get("tool_call_id") not in asked:
+                    raise RefusedError(
+                        400,
+                        "Invalid parameter: messages with role 'tool' must be a response to a "
+                        "preceding message with 'tool_calls'.",
+                        param=f"{where}.role",
+                    )
+                waiting = [w for w in waiting if w != message["tool_call_id"]]
+                continue
+            if waiting:
+                raise _unanswered(waiting, f"{where}.role")
+            asked = set()
+            if role == "assistant" and message.get("tool_calls"):
+                waiting = [str(call.get("id")) for call in message["tool_calls"]]
+                asked = set(waiting)
+            elif role != "function":
+                _check_content(message.get("content"), role, i)
+        if waiting:
+            raise _unanswered(waiting, f"messages.[{len(messages)}].role")
+
+    # -- what was asked -------------------------------------------------------------------------
+
+    def read(self, request: Request, request_id: str) -> Chat:
+        body = request.body if isinstance(request.body, dict) else {}
+        messages = [m for m in body.get("messages") or () if isinstance(m, dict)]
+        texts = [text_of(m.get("content")) for m in messages]
+        tools = tuple(
+            Tool(str(t["function"].get("name")), t["function"].get("parameters") or {})
+            for t in body.get("tools") or ()
+            if isinstance(t, dict) and isinstance(t.get("function"), dict)
+        )
+        choice = body.get("tool_choice")
+        forced = None
+        if isinstance(choice, dict):
+            forced = (choice.get("function") or {}).get("name")
+        elif choice == "required" and len(tools) == 1:
+            forced = tools[0].name
+        return Chat(
+            provider=self.provider,
+            model=self.model_of(request, body),
+            request_id=request_id,
+            stream=request.stream,
+            include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+            prompt="\n".join(texts),
+            last_text=texts[-1] if texts else "",
+            last_is_tool_result=bool(messages) and messages[-1].get("role") == "tool",
+            tools=tools,
+            tools_allowed=choice != "none",
+            forced_tool=forced,
+            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+        )
+
+    def model_of(self, request: Request, body: dict[str, Any]) -> str:
+        """The model's name as asked for; Azure has it in the path."""
+        return str(body.get("model") or self.model)
+
+    def snapshot(self, model: str) -> str:
+        """The dated name that an alias answers with."""
+        return SNAPSHOTS.get(model, model)
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+        if answer.tools:
+            message["tool_calls"] = [self._call(t, i, chat) for i, t in enumerate(answer.tools)]
+        self.finish_message(message, answer)
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": answer.finish_reason,
+        }
+        return {
+            "id": f"chatcmpl-{chat.request_id}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": self.snapshot(chat.model),
+            "choices": [choice],
+            "usage": self.usage(answer, chat),
+            **self.extras(answer, chat),
+        }
+
+    def _call(self, tool: ToolUse, index: int, chat: Chat) -> dict[str, Any]:
+        return {
+            "id": tool.id or f"call_{chat.request_id}_{index}",
+            "type": "function",
+            "function": {"name": tool.name, "arguments": tool.arguments},
+        }
+
+    def usage(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        prompt, completion = answer.tokens(chat)
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 0,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        }
+
+    def finish_message(self, message: dict[str, Any], answer: Answer) -> None:
+        """Add what this vendor says about a message."""
+        message["refusal"] = answer.refusal
+        message["annotations"] = []
+
+    def extras(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        """Top-level fields of this vendor's answers."""
+        return {"service_tier": "default", "system_fingerprint": "fp_simulated"}
+
+    # -- streams --------------------------------------------------------------------------------
+
+    def stream(self, answer: Answer, chat: Chat) -> Stream:
+        chunk = self._chunker(chat)
+        first: dict[str, Any] = {"role": "assistant", "content": None if answer.tools else ""}
+        self.finish_delta(first, answer)
+        content = [chunk({"content": piece}) for piece in answer.deltas]
+        if answer.refusal:
+            content += [chunk({"refusal": piece}) for piece in answer.refusal.split(" ")]
+        for i, tool in enumerate(answer.tools):
+            content += [chunk({"tool_calls": [d]}) for d in self.tool_deltas(tool, i, chat)]
+        tail = [chunk({}, finish=answer.finish_reason, answer=answer)]
+        if chat.include_usage:
+            tail.append(chunk(None, answer=answer))
+        head = (*self.preamble(chat), chunk(first, first=True))
+        return Stream(head, tuple(content), tuple(tail), self.event("[DONE]"))
+
+    def _chunker(self, chat: Chat) -> Any:
+        common = {
+            "id": f"chatcmpl-{chat.request_id}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": self.snapshot(chat.model),
+            **self.extras(Answer(), chat),
+        }
+
+        def chunk(
+            delta: dict[str, Any] | None,
+            *,
+            finish: str | None = None,
+            first: bool = False,
+            answer: Answer | None = None,
+        ) -> bytes:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            value = common | {"choices": [] if delta is None else [self.choice(choice, answer)]}
+            if chat.include_usage:
+                value["usage"] = self.usage(answer, chat) if delta is None and answer else None
+            value |= self.chunk_extras(chat, answer, first=first, last=finish is not None)
+            return self.event(dump(value))
+
+        return chunk
+
+    def tool_deltas(self, tool: ToolUse, index: int, chat: Chat) -> list[dict[str, Any]]:
+        """The name first, then the arguments in pieces."""
+        call = self._call(tool, index, chat)
+        call["function"] = {"name": tool.name, "arguments": ""}
+        size = max(4, -(-len(tool.arguments) // 6))
+        pieces = [tool.arguments[i : i + size] for i in range(0, len(tool.arguments), size)]
+        return [
+            {"index": index, **call},
+            *({"index": index, "function": {"arguments": piece}} for piece in pieces),
+        ]
+
+    def finish_delta(self, delta: dict[str, Any], answer: Answer) -> None:
+        """Add what this vendor says in the first delta."""
+        delta["refusal"] = None
+
+    def preamble(self, chat: Chat) -> tuple[bytes, ...]:
+        """Events before the first chunk."""
+        return ()
+
+    def choice(self, choice: dict[str, Any], answer: Answer | None) -> dict[str, Any]:
+        """A choice of a chunk, as this vendor decorates it."""
+        return choice
+
+    def chunk_extras(
+        self, chat: Chat, answer: Answer | None, *, first: bool, last: bool
+    ) -> dict[str, Any]:
+        """Top-level fields of this vendor's chunks."""
+        return {}
+
+    # -- nothing, and errors --------------------------------------------------------------------
+
+    def hollow(self, kind: Hollow, chat: Chat) -> tuple[dict[str, Any], Stream]:
+        body = self.completion(Answer(text=""), chat)
+        stream = self.stream(Answer(text=""), chat)
+        if kind in ("no_choices", "null_choices"):
+            choices = [] if kind == "no_choices" else None
+            body["choices"] = choices
+            only = body | {"object": "chat.completion.chunk"}
+            stream = Stream((self.event(dump(only)),), (), (), stream.end)
+        elif kind == "null_content":
+            body["choices"][0]["message"]["content"] = None
+            chunk = self._chunker(chat)({"role": "assistant", "content": None}, first=True)
+            stream = Stream((chunk,), (), stream.tail, stream.end)
+        return body, stream
+
+    def error(self, problem: Problem, chat: Chat) -> dict[str, Any]:
+        kind, code, message = self.describe(problem, chat)
+        return {
+            "error": {
+                "message": message,
+                "type": kind,
+                "param": problem.param,
+                "code": code,
+            }
+        }
+
+    def describe(self, problem: Problem, chat: Chat) -> tuple[str, str | None, str]:
+        """Type, code and message of a problem in this vendor's words."""
+        codes: dict[str, str | None] = {
+            "method_not_supported": "method_not_supported",
+            "no_key": None,
+            "missing": "missing_required_parameter",
+            "empty_array": "empty_array",
+            "value": "invalid_value",
+        }
+        known = self.words.get(problem.reason) or self.words.get(str(problem.status))
+        kind, code, message = known or (
+            ("server_error" if problem.status >= 500 else "invalid_request_error"),  # noqa: PLR2004
+            None,
+            f"The request failed with status {problem.status}.",
+        )
+        if problem.reason in codes:
+            code = codes[problem.reason]
+        message = problem.message or message.replace("{model}", chat.model)
+        return kind, code, message
+
+    def event(self, data: str, *, error: bool = False) -> bytes:
+        return f"data: {data}\n\n".encode()
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def headers(self, request_id: str) -> dict[str, str]:
+        return {
+            "openai-organization": "simulated",
+            "openai-processing-ms": "12",
+            "openai-version": "2020-10-01",
+            "x-request-id": f"req_{request_id}",
+            "x-ratelimit-limit-requests": "5000",
+            "x-ratelimit-limit-tokens": "4000000",
+            "x-ratelimit-remaining-requests": "4999",
+            "x-ratelimit-remaining-tokens": "3999000",
+            "x-ratelimit-reset-requests": "12ms",
+            "x-ratelimit-reset-tokens": "15ms",
+        }
+
+    def reset_headers(self, requests: float | None, tokens: float | None) -> dict[str, str]:
+        found = {}
+        for name, seconds in (("requests", requests), ("tokens", tokens)):
+            if seconds is not None:
+                found[f"x-ratelimit-remaining-{name}"] = "0"
+                found[f"x-ratelimit-reset-{name}"] = _duration(seconds)
+        return found
+
+    def models(self, names: Sequence[str]) -> dict[str, Any]:
+        return {
+            "object": "list",
+            "data": [
+                {"id": n, "object": "model", "created": 1715367049, "owned_by": "system"}
+                for n in names
+            ],
+        }
+
+    def embeddings(self, request: Request) -> dict[str, Any]:
+        body: dict[str, Any] = request.body
+        given = body["input"]
+        # A flat list of integers is one text in tokens; everything else in a list is one text each.
+        several = isinstance(given, list) and not isinstance(given[0], int)
+        inputs = given if several else [given]
+        vectors = [_vector(text, body.get("dimensions") or 1536) for text in inputs]
+        pack = body.get("encoding_format") == "base64"
+        tokens = sum(max(1, len(text) // 4) for text in inputs)
+        return {
+            "object": "list",
+            "data": [
+                {
+                    "object": "embedding",
+                    "index": i,
+                    "embedding": base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode()
+                    if pack
+                    else v,
+                }
+                for i, v in enumerate(vectors)
+            ],
+            "model": self.model_of(request, body),
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+
+
+class AzureWire(OpenAIWire):
+    """Deployments in the path, ``api-version`` in the query, ``api-key`` in a header."""
+
+    provider = "azure_openai"
+    model = "gpt-4o"
+    key_prefix = "simulatedazurekey"
+    api_version = "2024-10-21"
+    words = WORDS | {
+        "401": ("", "401", "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."),
+        "404": ("", "DeploymentNotFound", "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again."),
+        "429": ("", "429", "Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded call rate limit of your current OpenAI S0 pricing tier. Please retry later."),
+        "500": ("", "InternalServerError", "The server had an error while processing your request. Sorry about that!"),
+        "503": ("", "ServiceUnavailable", "The service is temporarily unable to process your request. Please try again later."),
+        "overloaded": ("", "ServiceUnavailable", "The service is temporarily overloaded. Please try again later."),
+        "content_policy": ("", "content_filter", "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry."),
+        "unknown_url": ("", "404", "Resource not found"),
+    }  # fmt: skip
+    safe = {
+        name: {"filtered": False, "severity": "safe"}
+        for name in ("hate", "self_harm", "sexual", "violence")
+    }
+
+    def base_path(self) -> str:
+        return ""
+
+    def route(self, request: Request) -> tuple[Endpoint, str | None] | None:
+        path = request.path
+        kinds: dict[str, Endpoint] = {"chat/completions": "chat", "embeddings": "embeddings"}
+        if path.startswith("/openai/v1/"):  # the newer style: model in the body, no version needed
+            rest = path.removeprefix("/openai/v1/")
+            return ("models", None) if rest == "models" else _pair(kinds.get(rest), None)
+        if not request.query.get("api-version"):
+            return None
+        if path == "/openai/models":
+            return "models", None
+        if not path.startswith("/openai/deployments/"):
+            return None
+        deployment, _, rest = path.removeprefix("/openai/deployments/").partition("/")
+        return _pair(kinds.get(rest), deployment) if deployment else None
+
+    def check(
+        self, request: Request, keys: Sequence[str], models: Sequence[str] | None
+    ) -> Endpoint:
+        try:
+            return super().check(request, keys, models)
+        except RefusedError as error:
+            if error.problem.status == 404 and error.problem.reason == "unknown_url":  # noqa: PLR2004
+                raise RefusedError(404, reason="unknown_url") from None
+            raise
+
+    def check_key(self, request: Request, keys: Sequence[str]) -> None:
+        if request.api_key not in keys:  # an api-key header or, as with Entra ID, a bearer token
+            raise RefusedError(401)
+
+    def model_of(self, request: Request, body: dict[str, Any]) -> str:
+        route = self.route(request)
+        return (route[1] if route else None) or super().model_of(request, body)
+
+    def extras(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        found: dict[str, Any] = {"system_fingerprint": "fp_simulated"}
+        if answer != Answer():  # a whole answer, not the frame of a chunk
+            found["prompt_filter_results"] = self._prompt_results()
+        return found
+
+    def _prompt_results(self) -> list[dict[str, Any]]:
+        return [{"prompt_index": 0, "content_filter_results": self.safe}]
+
+    def _results(self, answer: Answer | None) -> dict[str, Any]:
+        if answer is not None and answer.finish == "content_filter":
+            return self.safe | {"violence": {"filtered": True, "severity": "medium"}}
+        return self.safe
+
+    def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        body = super().completion(answer, chat)
+        body["choices"][0]["content_filter_results"] = self._results(answer)
+        return body
+
+    def preamble(self, chat: Chat) -> tuple[bytes, ...]:
+        first = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
+        return (self.event(dump(first | {"prompt_filter_results": self._prompt_results()})),)
+
+    def choice(self, choice: dict[str, Any], answer: Answer | None) -> dict[str, Any]:
+        said = "content" in choice["delta"] and choice["delta"].get("role") is None
+        filtered = answer is not None and answer.finish == "content_filter"
+        return choice | {"content_filter_results": self._results(answer) if said or filtered else {}}
+
+    def error(self, problem: Problem, chat: Chat) -> dict[str, Any]:
+        kind, code, message = self.describe(problem, chat)
+        if problem.reason == "content_policy":
+            result = self.safe | {"violence": {"filtered": True, "severity": "medium"}}
+            inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": result}
+            return {
+                "error": {
+                    "message": message,
+                    "type": None,
+                    "param": "prompt",
+                    "code": code,
+                    "status": 400,
+                    "innererror": inner,
+                }
+            }
+        if kind == "":  # the gateway in front of the models has a shape of its own
+            return {"error": {"code": code, "message": message}}
+        return super().error(problem, chat)
+
+    def headers(self, request_id: str) -> dict[str, str]:
+        return {
+            "apim-request-id": request_id,
+            "x-request-id": request_id,
+            "x-ms-region": "Simulated",
+            "x-ms-deployment-name": self.model,
+            "azureml-model-session": "simulated",
+            "x-ratelimit-limit-requests": "500",
+            "x-ratelimit-limit-tokens": "50000",
+            "x-ratelimit-remaining-requests": "499",
+            "x-ratelimit-remaining-tokens": "49000",
+        }
+
+
+class GroqWire(OpenAIWire):
+    """Under ``/openai/v1``, with ``x_groq``, ``service_tier`` and usage in seconds."""
+
+    provider = "groq"
+    model = "llama-3.3-70b-versatile"
+    key_prefix = "gsk_simulated"
+    words = WORDS | {
+        "401": ("invalid_request_error", "invalid_api_key", "Invalid API Key"),
+        "413": ("tokens", "rate_limit_exceeded", "Request too large for model `{model}` in organization `simulated` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Requested 200000, please reduce your message size and try again."),
+        "429": ("tokens", "rate_limit_exceeded", "Rate limit reached for model `{model}` in organization `simulated` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Used 6000, Requested 100."),
+        "500": ("internal_server_error", None, "Internal Server Error"),
+        "503": ("internal_server_error", None, "Service Unavailable"),
+        "overloaded": ("internal_server_error", None, "{model} is currently over capacity. Please try again and back off exponentially."),
+        "unknown_url": ("invalid_request_error", "unknown_url", "Unknown request URL. Please check the URL for typos, or see the docs at https://console.groq.com/docs/"),
+        "context_length": ("invalid_request_error", "context_length_exceeded", "Please reduce the length of the messages or completion."),
+        "content_policy": ("invalid_request_error", "content_policy_violation", "The request was blocked by the content policy."),
+    }  # fmt: skip
+
+    def base_path(self) -> str:
+        return ""
+
+    def route(self, request: Request) -> tuple[Endpoint, str | None] | None:
+        found: dict[str, Endpoint] = {
+            "/openai/v1/chat/completions": "chat",
+            "/openai/v1/models": "models",
+        }
+        return _pair(found.get(request.path), None)
+
+    def check_key(self, request: Request, keys: Sequence[str]) -> None:
+        if "authorization" not in request.headers or request.api_key not in keys:
+            raise RefusedError(401)
+
+    def error(self, problem: Problem, chat: Chat) -> dict[str, Any]:
+        error = super().error(problem, chat)["error"]
+        return {"error": {k: v for k, v in error.items() if v is not None}}
+
+    def event(self, data: str, *, error: bool = False) -> bytes:
+        return f"event: error\ndata: {data}\n\n".encode() if error else super().event(data)
+
+    def usage(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        prompt, completion = answer.tokens(chat)
+        return {
+            "queue_time": 0.018,
+            "prompt_tokens": prompt,
+            "prompt_time": 0.002,
+            "completion_tokens": completion,
+            "completion_time": 0.01,
+            "total_tokens": prompt + completion,
+            "total_time": 0.012,
+        }
+
+    def finish_message(self, message: dict[str, Any], answer: Answer) -> None:
+        if answer.refusal:  # Groq has no field for it: the model just says so
+            message["content"] = answer.refusal
+        elif answer.tools and answer.text is None:
+            del message["content"]
+
+    def finish_delta(self, delta: dict[str, Any], answer: Answer) -> None:
+        return None
+
+    def stream(self, answer: Answer, chat: Chat) -> Stream:
+        if answer.refusal:
+            answer = Answer(text=answer.refusal, usage=answer.usage)
+        return super().stream(answer, chat)
+
+    def tool_deltas(self, tool: ToolUse, index: int, chat: Chat) -> list[dict[str, Any]]:
+        return [{"index": index, **self._call(tool, index, chat)}]  # Groq sends a call whole
+
+    def extras(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        found: dict[str, Any] = {"system_fingerprint": "fp_simulated"}
+        if answer != Answer():
+            found |= {"x_groq": {"id": f"req_{chat.request_id}"}, "service_tier": "on_demand"}
+        return found
+
+    def chunk_extras(
+        self, chat: Chat, answer: Answer | None, *, first: bool, last: bool
+    ) -> dict[str, Any]:
+        if not first and not last:
+            return {}
+        x_groq: dict[str, Any] = {"id": f"req_{chat.request_id}"}
+        if last and answer is not None:
+            x_groq["usage"] = self.usage(answer, chat)
+        return {"x_groq": x_groq}
+
+    def headers(self, request_id: str) -> dict[str, str]:
+        return {
+            "x-request-id": f"req_{request_id}",
+            "x-groq-region": "simulated",
+            "x-ratelimit-limit-requests": "14400",
+            "x-ratelimit-limit-tokens": "18000",
+            "x-ratelimit-remaining-requests": "14399",
+            "x-ratelimit-remaining-tokens": "17900",
+            "x-ratelimit-reset-requests": "6s",
+            "x-ratelimit-reset-tokens": "330ms",
+        }
+
+
+def _pair(endpoint: Endpoint | None, model: str | None) -> tuple[Endpoint, str | None] | None:
+    return None if endpoint is None else (endpoint, model)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _unanswered(ids: list[str], param: str) -> RefusedError:
+    return RefusedError(
+        400,
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to "
+        "each 'tool_call_id'. The following tool_call_ids did not have response messages: "
+        + ", ".join(ids),
+        param=param,
+    )
+
+
+def _check_content(content: object, role: str, index: int) -> None:
+    where = f"messages[{index}].content"
+    if isinstance(content, str) or (content is None and role == "assistant"):
+        return
+    if not isinstance(content, list) or not content:
+        raise RefusedError(
+            400,
+            f"Invalid value for 'content': expected a string, got {dump(content)}.",
+            param=f"messages.[{index}].content",
+        )
+    for i, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in PARTS:
+            raise RefusedError(
+                400,
+                f"Invalid value: '{kind}'. Supported values are: {', '.join(PARTS)}.",
+                param=f"{where}[{i}].type",
+                reason="value",
+            )
+        url = part.get("image_url") if kind == "image_url" else {"url": ""}
+        if not (isinstance(url, dict) and isinstance(url.get("url"), str)):
+            raise RefusedError(
+                400,
+                f"Invalid type for '{where}[{i}].image_url': expected an object with a url.",
+                param=f"{where}[{i}].image_url",
+                reason="value",
+            )
+
+
+def _duration(seconds: float) -> str:
+    """As OpenAI and Groq write it: ``250ms``, ``1s``, ``7.66s``, ``6m0s``, ``1h0m0s``."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    text = f"{rest:.2f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _vector(text: object, size: int) -> list[float]:
+    """A unit vector that depends on nothing but the text."""
+    seed = hashlib.sha256(dump(text).encode("utf-8", "surrogatepass")).digest()
+    source = random.Random(seed)  # noqa: S311 (not for secrets)
+    values = [source.uniform(-1, 1) for _ in range(size)]
+    norm = sum(v * v for v in values) ** 0.5
+    return [round(v / norm, 8) for v in values]
