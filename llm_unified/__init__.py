@@ -1,0 +1,95 @@
+"""Answers from some LLM provider, now, every time.
+
+Importing this package loads neither LiteLLM nor pydantic: the names below are looked up when they are used
+(PEP 562).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from llm_unified.client import UnifiedLLMClient
+    from llm_unified.errors import (
+        AllProvidersFailedError,
+        BadRequestError,
+        ConfigurationError,
+        DeadlineExceededError,
+        LLMError,
+        ServiceClosedError,
+        StreamInterruptedError,
+    )
+    from llm_unified.response import (
+        Attempt,
+        Embedding,
+        FailureKind,
+        LLMResponse,
+        StreamChunk,
+        ToolCall,
+        ToolCallDelta,
+        Usage,
+    )
+    from llm_unified.service import UnifiedLLMService, get_llm_service
+    from llm_unified.settings import Settings, load_settings
+
+_HOME = {
+    "UnifiedLLMClient": "client",
+    "AllProvidersFailedError": "errors",
+    "BadRequestError": "errors",
+    "ConfigurationError": "errors",
+    "DeadlineExceededError": "errors",
+    "LLMError": "errors",
+    "ServiceClosedError": "errors",
+    "StreamInterruptedError": "errors",
+    "Attempt": "response",
+    "Embedding": "response",
+    "FailureKind": "response",
+    "LLMResponse": "response",
+    "StreamChunk": "response",
+    "ToolCall": "response",
+    "ToolCallDelta": "response",
+    "Usage": "response",
+    "UnifiedLLMService": "service",
+    "get_llm_service": "service",
+    "Settings": "settings",
+    "load_settings": "settings",
+}
+
+__all__ = [
+    "AllProvidersFailedError",
+    "Attempt",
+    "BadRequestError",
+    "ConfigurationError",
+    "DeadlineExceededError",
+    "Embedding",
+    "FailureKind",
+    "LLMError",
+    "LLMResponse",
+    "ServiceClosedError",
+    "Settings",
+    "StreamChunk",
+    "StreamInterruptedError",
+    "ToolCall",
+    "ToolCallDelta",
+    "UnifiedLLMClient",
+    "UnifiedLLMService",
+    "Usage",
+    "get_llm_service",
+    "load_settings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # the next look-up is an ordinary one
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

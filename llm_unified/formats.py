@@ -1,0 +1,48 @@
+"""``response_format``: what the caller gave → what the Router is told, and how the answer is read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from llm_unified.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["response_parser"]
+
+
+def response_parser(given: Any) -> tuple[Any, Callable[[str], Any] | None]:
+    """``(response_format for the Router, parser of the content)``.
+
+    A pydantic model gives instances of it; a JSON schema or ``{"type": "json_object"}`` gives plain data
+    (validated by the provider only; here it must be JSON, and an object where the schema says so).
+
+    Raises:
+        BadRequestError: it is none of these.
+    """
+    validate = getattr(given, "model_validate_json", None)
+    if isinstance(given, type) and validate is not None:
+        return given, validate
+    if isinstance(given, dict):
+        kind = given.get("type")
+        if kind == "text":
+            return given, None
+        if kind in ("json_schema", "json_object") and (kind == "json_object" or "json_schema" in given):
+            return given, _json_object
+        if kind == "object" or "properties" in given or "$ref" in given:  # a bare JSON schema
+            name = str(given.get("title") or "answer").replace(" ", "_")
+            wrapped = {"type": "json_schema", "json_schema": {"name": name, "schema": given}}
+            return wrapped, _json_object
+    raise BadRequestError(
+        "response_format must be a pydantic model class, a JSON schema, or OpenAI's "
+        '{"type": "json_object"} / {"type": "json_schema", "json_schema": {…}}'
+    )
+
+
+def _json_object(text: str) -> Any:
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the caller looks for ValueError
+    return data

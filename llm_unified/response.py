@@ -1,0 +1,188 @@
+"""The vocabulary: what one call gives back, as plain frozen values.
+
+Everything here is data. Nothing in this module knows LiteLLM, HTTP or a clock. All durations are
+floats in seconds, all counts are integers, all costs are US dollars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+__all__ = [
+    "Attempt",
+    "Embedding",
+    "FailureKind",
+    "LLMResponse",
+    "Outcome",
+    "StreamChunk",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+]
+
+
+class FailureKind(StrEnum):
+    """Why an attempt failed; the rows of the failure table in the README."""
+
+    CONNECTION = "connection"
+    """Refused, reset, DNS, TLS, or closed before the answer was whole."""
+    TIMEOUT = "timeout"
+    """Connect, attempt, first-token or stream-idle limit passed."""
+    RATE_LIMIT = "rate_limit"
+    """429, or the provider says that it is overloaded (Anthropic's 529)."""
+    SERVER = "server"
+    """5xx."""
+    AUTH = "auth"
+    """401, 403, or 402 (a key that may not spend)."""
+    NOT_FOUND = "not_found"
+    """404: no such model, deployment or path."""
+    INVALID_RESPONSE = "invalid_response"
+    """A 2xx answer that is no answer: unparsable, empty, cut, rejected by ``accept``."""
+    CONTEXT_LENGTH = "context_length"
+    """400 because the conversation is too long for this model."""
+    CONTENT_POLICY = "content_policy"
+    """400, or an empty answer, because of the provider's content filter."""
+    BAD_REQUEST = "bad_request"
+    """Any other 400, 413, 422: the caller's fault, another provider would say the same."""
+    CANCELLED = "cancelled"
+    """The caller went away."""
+
+
+Outcome = Literal["answered", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.total_tokens + other.total_tokens,
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.total_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request sent (or about to be sent) to one deployment, and how it ended.
+
+    A program can tell from a call's attempts alone what happened. Texts are categories of ours, never
+    an upstream's words, so no secret and no prompt can be in them.
+    """
+
+    provider: str
+    """The provider's name as configured, e.g. ``"azure_openai"``."""
+    model: str
+    """The model (Azure: deployment name) that was asked."""
+    deployment: str
+    """The pool copy, e.g. ``"openai#1"``."""
+    outcome: Outcome
+    kind: FailureKind | None = None
+    """``None`` exactly when ``outcome == "answered"``."""
+    status: int | None = None
+    """HTTP status, if one arrived."""
+    seconds: float = 0.0
+    """From the decision to ask until the verdict."""
+    first_token_seconds: float | None = None
+    """Streams: until the first content or tool delta."""
+    request_id: str | None = None
+    """The upstream's own request id, for its support desk."""
+    retry_after: float | None = None
+    """Seconds the upstream asked to be left alone."""
+    reason: str = ""
+    """A few words of ours, e.g. ``"no choices"`` or ``"connect timeout"``."""
+    usage: Usage | None = None
+    """Tokens of this attempt, also of a rejected answer."""
+    cost_usd: float | None = None
+
+    def __str__(self) -> str:
+        if self.outcome == "answered":
+            verdict = "answered"
+        else:
+            verdict = str(self.kind)
+            if self.status is not None:
+                verdict += f" (HTTP {self.status})"
+            if self.reason:
+                verdict += f": {self.reason}"
+        return f"{self.deployment} [{self.model}] {verdict} after {self.seconds:.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One parsed tool call. ``arguments`` is a ``dict``; the JSON text is in ``raw_response``."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call in a stream; pieces with one ``index`` belong together."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChunk:
+    """One piece of a streamed answer. ``content`` is ``""`` in a chunk that only carries tool deltas."""
+
+    content: str
+    provider: str
+    model: str
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LLMResponse:
+    """One answer, in one shape, whoever gave it."""
+
+    content: str
+    """The text; ``""`` when there are only tool calls."""
+    provider: str
+    """Who answered, e.g. ``"azure_openai"``."""
+    model: str
+    """The model that was asked, e.g. ``"gpt-4"`` (the upstream's own spelling: ``raw_response["model"]``)."""
+    finish_reason: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    """From the price list (or the prices of the configuration); ``None`` when the price is unknown."""
+    parsed: Any = None
+    """With ``response_format=``: the validated object."""
+    attempts: tuple[Attempt, ...] = ()
+    """All attempts of the call in order; the last one answered."""
+    raw_response: dict[str, Any] = field(default_factory=dict, repr=False)
+    """``id``, ``model``, ``created``, ``content``, ``finish_reason``, ``usage`` and, only when there are
+    any, ``tool_calls`` (each ``{"id", "type", "name", "arguments", "function": {"name", "arguments"}}``
+    with ``arguments`` the JSON string as sent)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Vectors for a list of inputs, all from one model."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    provider: str
+    model: str
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    attempts: tuple[Attempt, ...] = ()

@@ -1,0 +1,351 @@
+"""The façade: one way in, one way out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from llm_unified.background import BackgroundLoop, refuse_inside_loop
+from llm_unified.errors import BadRequestError, ConfigurationError, LLMError, ServiceClosedError
+from llm_unified.formats import response_parser
+from llm_unified.settings import Settings, load_settings
+from llm_unified.stats import Stats
+from llm_unified.streaming import LLMStream, SyncStream
+from llm_unified.telemetry import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llm_unified.engine import Call, Engine
+    from llm_unified.response import Attempt, LLMResponse
+
+__all__ = ["UnifiedLLMService", "get_llm_service"]
+
+
+class UnifiedLLMService:
+    """Answers chat requests from some provider: the primary if it can, the next one if not.
+
+    Several services may live in one process, fully apart. One service may be used from any thread and any
+    number of event loops, one after the other or at once.
+
+    Use it as a context manager (``with`` or ``async with``), or call `close` / `aclose` when done.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """``settings``: as from `load_settings`, which is called when it is ``None``.
+
+        Cheap: LiteLLM is loaded with the first call (or by `warm_connections`).
+
+        Raises:
+            ConfigurationError: with every problem at once.
+        """
+        self.settings = load_settings() if settings is None else settings
+        self._stats = Stats(self.settings.chain)
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._background = BackgroundLoop()
+        self._closed = False
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    async def generate_response_async(  # noqa: PLR0913 - the original signature
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        fallback: bool = True,
+        deadline: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of one attempt, not of this coroutine
+        accept: Callable[[LLMResponse], Any] | None = None,
+        response_format: Any = None,
+        **extra: Any,
+    ) -> LLMResponse:
+        """Ask the chain and return the first real answer.
+
+        Args:
+            messages: OpenAI-style, also for Anthropic: ``{"role", "content", …}``.
+            temperature: passed on where the provider has it, like everything optional.
+            max_tokens: likewise.
+            tools: OpenAI-style function tools.
+            provider: start the chain at this provider; the others follow, unless ``fallback=False``.
+            model: ask the first provider of the chain for this model instead of its configured one.
+            fallback: ``False``: ask the first provider only.
+            deadline: seconds for the whole call (default: ``LLM_DEADLINE``).
+            timeout: seconds for one attempt (default: ``LLM_TIMEOUT``).
+            accept: called with the `LLMResponse` (may be ``async``); if it returns something false, the
+                answer is an invalid response and the next provider is asked.
+            response_format: a pydantic model, a JSON schema, or OpenAI's ``{"type": …}``; the validated
+                object is ``response.parsed``.
+            **extra: passed on (``stop``, ``seed``, ``tool_choice``, ``top_p``, anything unknown too).
+
+        Raises:
+            BadRequestError: the request is wrong; exactly one provider was asked.
+            AllProvidersFailedError: nobody answered; ``.attempts`` says why.
+            DeadlineExceededError: nobody answered in time.
+            ServiceClosedError: after `close`.
+        """
+        call = await self._call(
+            messages,
+            _given(temperature=temperature, max_tokens=max_tokens, tools=tools) | extra,
+            provider=provider,
+            model=model,
+            fallback=fallback,
+            deadline=deadline,
+            timeout=timeout,
+            accept=accept,
+            response_format=response_format,
+        )
+        engine = await self._ready()
+        self._stats.started()
+        try:
+            response = await engine.complete(call)
+        except BaseException as error:
+            self._ended(call, error)
+            raise
+        self._ended(call, None)
+        return replace(response, attempts=tuple(call.attempts))
+
+    def generate_response(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> LLMResponse:
+        """`generate_response_async`, synchronous, safe from any thread.
+
+        Raises:
+            RuntimeError: called where an event loop runs; it would block that loop.
+        """
+        refuse_inside_loop("generate_response", "generate_response_async")
+        return self._background.run(
+            self.generate_response_async(messages, temperature, max_tokens, tools, **options)
+        )
+
+    def stream_response_async(  # noqa: PLR0913 - as above
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        fallback: bool = True,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        accept: Callable[[LLMResponse], Any] | None = None,
+        response_format: Any = None,
+        **extra: Any,
+    ) -> LLMStream:
+        """The same as a stream: ``async for chunk in …``, then the whole answer at ``stream.response``.
+
+        Providers are switched until the first content or tool delta. ``accept`` and
+        ``response_format`` are applied at the end.
+
+        Raises:
+            StreamInterruptedError: while iterating, after the first content.
+        """
+
+        async def start() -> tuple[Engine, Call]:
+            call = await self._call(
+                messages,
+                {"stream_options": {"include_usage": True}}
+                | _given(temperature=temperature, max_tokens=max_tokens, tools=tools)
+                | extra,
+                provider=provider,
+                model=model,
+                fallback=fallback,
+                deadline=deadline,
+                timeout=timeout,
+                accept=accept,
+                response_format=response_format,
+            )
+            engine = await self._ready()
+            self._stats.started()
+            return engine, call
+
+        return LLMStream(start, self._ended)
+
+    def stream_response(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> SyncStream:
+        """`stream_response_async`, synchronous: ``for chunk in …``.
+
+        Raises:
+            RuntimeError: called where an event loop runs; it would block that loop.
+        """
+        refuse_inside_loop("stream_response", "stream_response_async")
+        stream = self.stream_response_async(messages, temperature, max_tokens, tools, **options)
+        return SyncStream(stream, self._background)
+
+    # -- what happened ---------------------------------------------------------------------------
+
+    def get_stats(self) -> dict[str, Any]:
+        """Counters, exact at the moment a call returned; durations in seconds, costs in US dollars."""
+        chain = self.settings.chain
+        return {
+            "primary_provider": chain[0],
+            "fallback_providers": list(chain[1:]),
+            "pool_size": self.settings.pool_size,
+            "stats": self._stats.as_dict(),
+        }
+
+    def _ended(self, call: Call, error: BaseException | None) -> None:
+        """One call is over: count it, and say so where somebody else than the first had to answer."""
+        if error is None:
+            answered = call.attempts[-1]
+            by_fallback = answered.provider != call.chain[0]
+            self._stats.answered(by_fallback=by_fallback)
+            if by_fallback:
+                log(
+                    "warning",
+                    "fallback",
+                    wanted=call.chain[0],
+                    answered=answered.provider,
+                    attempts=len(call.attempts),
+                    seconds=round(sum(a.seconds for a in call.attempts), 4),
+                )
+            return
+        cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
+        self._stats.failed(cancelled=cancelled)
+        if isinstance(error, LLMError) and not cancelled:
+            log(
+                "error",
+                "call_failed",
+                error=type(error).__name__,
+                attempts=[f"{a.deployment} {a.kind or a.outcome}" for a in call.attempts],
+                seconds=round(sum(a.seconds for a in call.attempts), 4),
+            )
+
+    # -- from arguments to a call ----------------------------------------------------------------
+
+    async def _call(  # noqa: PLR0913 - as above
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        params: dict[str, Any],
+        *,
+        provider: str | None,
+        model: str | None,
+        fallback: bool,
+        deadline: float | None,
+        timeout: float | None,  # noqa: ASYNC109 - of one attempt
+        accept: Callable[[LLMResponse], Any] | None,
+        response_format: Any,
+    ) -> Call:
+        if isinstance(messages, str | bytes) or not all(isinstance(m, dict) for m in messages):
+            raise BadRequestError('messages must be a list of dicts like {"role": "user", "content": "Hi"}')
+        for name, value in (("deadline", deadline), ("timeout", timeout)):
+            if value is not None and not value > 0:
+                raise BadRequestError(f"{name} must be more than 0 seconds, not {value!r}")
+        parser = None
+        if response_format is not None:
+            params["response_format"], parser = response_parser(response_format)
+        await self._ready()
+        from llm_unified.engine import Call
+
+        return Call(
+            chain=self._chain(provider, fallback=fallback),
+            messages=messages,
+            params=params,
+            deadline=self.settings.deadline if deadline is None else deadline,
+            timeout=timeout,
+            model=model,
+            accept=accept,
+            parser=parser,
+        )
+
+    def _chain(self, provider: str | None, *, fallback: bool) -> tuple[str, ...]:
+        chain = self.settings.chain
+        if provider is not None:
+            known = [p.name for p in self.settings.providers]
+            if provider not in known:
+                raise ConfigurationError(
+                    f"provider={provider!r} is not configured; configured are: {', '.join(known)}"
+                )
+            chain = (provider, *(name for name in chain if name != provider))
+        return chain if fallback and self.settings.enable_fallback else chain[:1]
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def _ready(self) -> Engine:
+        """The engine; the first caller has it built in a thread, so that no event loop stalls."""
+        if self._closed:
+            raise ServiceClosedError("this service was closed; build a new UnifiedLLMService")
+        return self._engine or await asyncio.to_thread(self._build)
+
+    def _build(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                from llm_unified.engine import Engine
+
+                self._engine = Engine(self.settings, on_attempt=self._count)
+            return self._engine
+
+    def _count(self, attempt: Attempt, counted: bool) -> None:  # noqa: FBT001 - a callback
+        if counted:
+            self._stats.attempt(attempt)
+
+    async def aclose(self) -> None:
+        """Close all sockets and the background loop; calls after this raise `ServiceClosedError`."""
+        self._closed = True
+        if self._engine is not None:
+            await self._engine.aclose()
+        await asyncio.to_thread(self._background.close)
+
+    def close(self) -> None:
+        """`aclose`, synchronous."""
+        refuse_inside_loop("close", "aclose")
+        self._closed = True
+        if self._engine is not None:
+            self._background.run(self._engine.aclose())
+        self._background.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        return f"UnifiedLLMService({' → '.join(self.settings.chain)}{state})"
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+_service: UnifiedLLMService | None = None
+_service_lock = threading.Lock()
+
+
+def get_llm_service() -> UnifiedLLMService:
+    """The process's service, built on first use from the environment; rebuilt after it was closed.
+
+    Raises:
+        ConfigurationError: with every problem at once.
+    """
+    global _service  # noqa: PLW0603 - one per process is the contract
+    with _service_lock:
+        if _service is None or _service._closed:  # noqa: SLF001 - same module
+            _service = UnifiedLLMService()
+        return _service

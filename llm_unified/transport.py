@@ -1,0 +1,235 @@
+"""One pool copy's wire: an httpx transport that keeps its own sockets and remembers what happened.
+
+Each copy owns two sub-pools, never shared with another copy: *kept*, exactly one connection that stays open
+between requests, and *burst*, for requests that find the first one busy; burst connections are closed
+after `BURST_IDLE` seconds of quiet. So there are never more sockets than requests in flight plus the idle
+ones of the pool, and a quiet copy is back to one.
+
+While it forwards bytes the transport writes down the facts of the attempt (`Wire`): whether anything was
+sent, the status, the headers, the body of an error, the last bytes of a stream, the fault of the socket.
+They are what `policy.classify` judges by, the same for every provider. It also
+
+* never follows a redirect to another origin (LiteLLM's own clients do, with the key and the prompt);
+* refuses bodies over `MAX_BODY` bytes;
+* applies the connect timeout, which LiteLLM would flatten into the read timeout.
+"""
+
+from __future__ import annotations
+
+import zlib
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from llm_unified.response import FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+__all__ = ["BURST_IDLE", "MAX_BODY", "WIRE", "PoolTransport", "Wire", "socket_fault"]
+
+BURST_IDLE: Final = 2.0
+"""Seconds that a connection opened for a burst stays open when idle."""
+MAX_BODY: Final = 32 * 1024 * 1024
+"""Bytes; a longer answer is no answer."""
+_MAX_ERROR_BODY: Final = 64 * 1024
+_TAIL: Final = 4096
+
+
+@dataclass(slots=True)
+class Wire:
+    """What the wire saw of one attempt."""
+
+    end_marker: bytes | None = None
+    """What the last bytes of a whole stream must contain, e.g. ``b"[DONE]"``."""
+    ours: bool = True
+    """Whether this transport carries the attempt; LiteLLM uses clients of its own for some providers."""
+    requests: int = 0
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    tail: bytes = b""
+    marked: bool = False
+    """The end marker went by."""
+    fault: FailureKind | None = None
+    reason: str = ""
+    response: httpx.Response | None = None
+    on_request: Callable[[], None] | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        for name in ("x-request-id", "request-id", "apim-request-id", "x-groq-id"):
+            if value := self.headers.get(name):
+                return value if len(value) <= 128 and value.isprintable() else None  # noqa: PLR2004
+        return None
+
+    async def aclose(self) -> None:
+        """Give the socket back, or close it if the body was not read to its end."""
+        if self.response is not None and not self.response.is_closed:
+            await self.response.aclose()
+
+
+WIRE: ContextVar[Wire | None] = ContextVar("llm_unified_wire", default=None)
+"""The wire of the attempt that this task is making."""
+
+
+def socket_fault(error: BaseException) -> tuple[FailureKind, str] | None:
+    """``(kind, words)`` of a transport exception, or ``None`` for one that is not."""
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return FailureKind.TIMEOUT, "connect timeout"
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return FailureKind.TIMEOUT, "read timeout"
+    if isinstance(error, httpx.DecodingError | zlib.error):
+        return FailureKind.INVALID_RESPONSE, "body could not be decoded"
+    if isinstance(error, httpx.ConnectError):
+        return FailureKind.CONNECTION, "could not connect"
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ProtocolError):
+        return FailureKind.CONNECTION, "no HTTP or TLS spoken"
+    if isinstance(error, httpx.HTTPError | httpx.StreamError | OSError):
+        return FailureKind.CONNECTION, "connection lost"
+    return None
+
+
+class PoolTransport(httpx.AsyncBaseTransport):
+    """The transport of one copy; ``kept`` holds one connection, ``burst`` as many as needed."""
+
+    def __init__(
+        self,
+        kept: httpx.AsyncBaseTransport,
+        burst: httpx.AsyncBaseTransport,
+        *,
+        connect_timeout: float,
+    ) -> None:
+        self._kept = kept
+        self._burst = burst
+        self._kept_busy = False
+        self._timeout = {
+            "connect": connect_timeout,
+            "pool": connect_timeout,  # LiteLLM's aiohttp transport: DNS + connect + TLS together
+            "read": None,  # answers are bounded by the attempt's own limit, in total and not per read
+            "write": None,
+        }
+        self.in_flight = 0
+
+    @property
+    def inner(self) -> tuple[httpx.AsyncBaseTransport, httpx.AsyncBaseTransport]:
+        return self._kept, self._burst
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        wire = WIRE.get() or Wire()
+        request.extensions = {**request.extensions, "timeout": self._timeout}
+        inner = self._burst if self._kept_busy else self._kept
+        lease = _Lease(self, kept=inner is self._kept)
+        wire.requests += 1
+        wire.status, wire.headers = None, {}
+        if wire.on_request is not None:
+            wire.on_request()
+        try:
+            response = await inner.handle_async_request(request)
+        except BaseException as error:
+            lease.end()
+            _note_fault(wire, error)
+            raise
+        wire.status, wire.headers = response.status_code, response.headers
+        response.stream = _Watched(response.stream, wire, lease)  # type: ignore[arg-type]
+        wire.response = response
+        if response.is_redirect and not _same_origin(request, response):
+            del response.headers["location"]
+        if response.status_code >= 400:  # noqa: PLR2004
+            await _keep_error_body(response, wire)
+        return response
+
+    async def aclose(self) -> None:
+        await self._kept.aclose()
+        await self._burst.aclose()
+
+
+class _Lease:
+    """Marks the kept connection as busy until the response is over; ends once."""
+
+    __slots__ = ("_kept", "_open", "_pool")
+
+    def __init__(self, pool: PoolTransport, *, kept: bool) -> None:
+        self._pool, self._kept, self._open = pool, kept, True
+        pool.in_flight += 1
+        if kept:
+            pool._kept_busy = True  # noqa: SLF001 - the two are one mechanism
+
+    def end(self) -> None:
+        if self._open:
+            self._open = False
+            self._pool.in_flight -= 1
+            if self._kept:
+                self._pool._kept_busy = False  # noqa: SLF001
+
+
+class _Watched(httpx.AsyncByteStream):
+    """A response body on its way through: counted, its tail remembered, its faults noted."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, wire: Wire, lease: _Lease) -> None:
+        self._inner, self._wire, self._lease = inner, wire, lease
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        wire, marker, size = self._wire, self._wire.end_marker, 0
+        try:
+            async for part in self._inner:
+                size += len(part)
+                if size > MAX_BODY:
+                    wire.fault = FailureKind.INVALID_RESPONSE
+                    wire.reason = f"body over {MAX_BODY} bytes"
+                    raise httpx.ReadError(wire.reason)
+                tail = wire.tail + part if len(part) < _TAIL else part
+                if marker is not None and not wire.marked and marker in tail:
+                    wire.marked = True
+                wire.tail = tail[-_TAIL:]
+                yield part
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            _note_fault(wire, error)
+            raise
+        finally:
+            self._lease.end()
+
+    async def aclose(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            self._lease.end()
+
+
+def _note_fault(wire: Wire, error: BaseException) -> None:
+    if wire.fault is None and (fault := socket_fault(error)) is not None:
+        wire.fault, wire.reason = fault
+
+
+def _same_origin(request: httpx.Request, response: httpx.Response) -> bool:
+    try:
+        target = request.url.join(response.headers.get("location", ""))
+    except httpx.InvalidURL:
+        return False
+    here = request.url
+    return (target.scheme, target.host, target.port) == (here.scheme, here.host, here.port)
+
+
+async def _keep_error_body(response: httpx.Response, wire: Wire) -> None:
+    """Read an error's body (at most 64 KiB of it) so that it can be judged, then hand it on."""
+    raw = b""
+    stream = response.stream
+    try:
+        async for part in stream:  # type: ignore[union-attr]
+            raw += part
+            if len(raw) >= _MAX_ERROR_BODY:
+                break
+    except httpx.HTTPError:
+        wire.fault, wire.reason = None, ""  # the status says enough
+    finally:
+        await stream.aclose()  # type: ignore[union-attr]
+    response.stream = httpx.ByteStream(raw[:_MAX_ERROR_BODY])
+    try:
+        decoded = httpx.Response(200, headers=response.headers, content=raw)
+        wire.body = decoded.content
+    except httpx.DecodingError:
+        del response.headers["content-encoding"]
