@@ -20,11 +20,13 @@ from llm_unified.testing import faults, replies
 from llm_unified.testing.exchange import Exchange, Outcome
 from llm_unified.testing.faults import Fault
 from llm_unified.testing.journal import Request
+from llm_unified.testing.network import NetworkProxy
 from llm_unified.testing.simulator import SimulatedProvider, Simulator
 
 __all__ = [
     "Exchange",
     "Fault",
+    "NetworkProxy",
     "Outcome",
     "Request",
     "SimulatedProvider",

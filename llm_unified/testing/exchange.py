@@ -10,7 +10,16 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from llm_unified.testing.wire import Answer, Chat, Endpoint, Problem, RefusedError, Stream, Wire, dump
+from llm_unified.testing.wire import (
+    Answer,
+    Chat,
+    Endpoint,
+    Problem,
+    RefusedError,
+    Stream,
+    Wire,
+    dump,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping

@@ -496,6 +496,7 @@ def _spoil(
     kind: FailureKind,
     streamed: Callable[[Exchange, Stream], Coroutine[Any, Any, None] | None],
     plain: Callable[[Exchange, bytes], Coroutine[Any, Any, None] | None],
+    *,
     reply: replies.Reply | None = None,
     **rest: Any,
 ) -> Fault:
@@ -543,16 +544,14 @@ def _end(x: Exchange, events: Iterable[bytes] = ()) -> None:
 
 def cut_stream(after: int = 2, *, reply: replies.Reply | None = None) -> Fault:
     """The TCP connection closes after ``after`` content chunks; else in the middle of the body."""
-    return _spoil(
-        "cut_stream", after, K.CONNECTION, lambda x, _: x.close(), _cut_body, reply
-    )
+    return _spoil("cut_stream", after, K.CONNECTION, lambda x, _: x.close(), _cut_body, reply=reply)
 
 
 def end_stream_early(after: int = 2, *, reply: replies.Reply | None = None) -> Fault:
     """A clean end of the HTTP body after ``after`` content chunks, without any of the protocol's own
     marks; else half a body of the right length."""
     return _spoil(
-        "end_stream_early", after, K.INVALID_RESPONSE, lambda x, _: _end(x), _end_body, reply
+        "end_stream_early", after, K.INVALID_RESPONSE, lambda x, _: _end(x), _end_body, reply=reply
     )
 
 
@@ -562,7 +561,7 @@ def no_end_marker(*, reply: replies.Reply | None = None) -> Fault:
     def streamed(x: Exchange, stream: Stream) -> None:
         _end(x, (*stream.content[1:], *stream.tail))
 
-    spoilt = _spoil("no_end_marker", 1, K.INVALID_RESPONSE, streamed, _end_body, reply)
+    spoilt = _spoil("no_end_marker", 1, K.INVALID_RESPONSE, streamed, _end_body, reply=reply)
     return _fault("no_end_marker", spoilt.action, spoilt.kind, after_content=True)
 
 
@@ -574,12 +573,12 @@ def broken_event(after: int = 2, *, reply: replies.Reply | None = None) -> Fault
         broken = x.wire.event('{"id":"chatcmpl-broken","choices":[{"index":0,"del')
         _end(x, (broken, *stream.content[after:], *stream.tail, stream.end))
 
-    return _spoil("broken_event", after, K.INVALID_RESPONSE, streamed, _end_body, reply)
+    return _spoil("broken_event", after, K.INVALID_RESPONSE, streamed, _end_body, reply=reply)
 
 
 def stall(after: int = 2, *, reply: replies.Reply | None = None) -> Fault:
     """Silence after ``after`` content chunks, the connection stays open; else after half a body."""
-    return _spoil("stall", after, K.TIMEOUT, lambda x, _: x.forever(), _stall_body, reply)
+    return _spoil("stall", after, K.TIMEOUT, lambda x, _: x.forever(), _stall_body, reply=reply)
 
 
 def _error_event(name: str, problem: Problem, after: int, kind: FailureKind, **rest: Any) -> Fault:

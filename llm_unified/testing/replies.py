@@ -1,6 +1,6 @@
 """Good answers. Each works streamed or not, in all four protocols::
 
-    sim.openai.script(replies.text("Hello"), replies.tool_call("get_weather", {"city": "Rome"}))
+sim.openai.script(replies.text("Hello"), replies.tool_call("get_weather", {"city": "Rome"}))
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as _json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.testing.exchange import Exchange, Outcome
@@ -86,7 +87,9 @@ def tool_call(
 
 
 def tool_calls(
-    calls: Iterable[tuple[str, Mapping[str, Any] | str] | tuple[str, Mapping[str, Any] | str, str | None]],
+    calls: Iterable[
+        tuple[str, Mapping[str, Any] | str] | tuple[str, Mapping[str, Any] | str, str | None]
+    ],
     *,
     content: str | None = None,
 ) -> Reply:
@@ -153,7 +156,7 @@ def _split(said: str, count: int) -> tuple[str, ...]:
     if len(parts) < count:
         parts = list(said)
     borders = [len(parts) * i // count for i in range(count + 1)]
-    return tuple("".join(parts[a:b]) for a, b in zip(borders, borders[1:], strict=False))
+    return tuple("".join(parts[a:b]) for a, b in pairwise(borders))
 
 
 def _use(name: str, arguments: Mapping[str, Any] | str, number: str | None = None) -> ToolUse:

@@ -25,26 +25,30 @@ def example(schema: Mapping[str, Any], name: str = "value") -> Any:
 def _example(schema: Mapping[str, Any], name: str, root: Mapping[str, Any], depth: int) -> Any:
     if depth > DEPTH:
         return None
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    for key in ("enum", "examples"):
-        if schema.get(key):
-            return schema[key][0]
+    given = [schema[key] for key in ("const", "default") if key in schema]
+    given += [schema[key][0] for key in ("enum", "examples") if schema.get(key)]
+    if given:
+        return given[0]
+    inner = _inner(schema, root)
+    if inner is not None:
+        return _example(inner, name, root, depth + 1)
+    return _typed(schema, name, root, depth)
+
+
+def _inner(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema that this one only points to, if it does."""
     if "$ref" in schema:
         found: Any = root
         for step in str(schema["$ref"]).removeprefix("#/").split("/"):
             found = found.get(step, {})
-        return _example(found, name, root, depth + 1)
+        return dict(found)
     for key in ("anyOf", "oneOf"):
         if schema.get(key):
-            return _example(schema[key][0], name, root, depth + 1)
-    if schema.get("allOf"):
-        merged: dict[str, Any] = {}
-        for part in schema["allOf"]:
-            merged |= part
-        return _example(merged, name, root, depth + 1)
-    return _typed(schema, name, root, depth)
+            return dict(schema[key][0])
+    merged: dict[str, Any] = {}
+    for part in schema.get("allOf") or ():
+        merged |= part
+    return merged or None
 
 
 def _typed(schema: Mapping[str, Any], name: str, root: Mapping[str, Any], depth: int) -> Any:
@@ -69,4 +73,4 @@ def _typed(schema: Mapping[str, Any], name: str, root: Mapping[str, Any], depth:
         said = FORMATS.get(schema.get("format", ""), f"example {name}")
         said = said.ljust(schema.get("minLength", 0), "x")
         return said[: schema["maxLength"]] if "maxLength" in schema else said
-    return kind == "boolean" or None
+    return True if kind == "boolean" else None

@@ -62,7 +62,7 @@ class SimulatedProvider:
         self._journal: list[Request] = []
         self._open: set[Connection] = set()
         self._serials = itertools.count(1)
-        self._waiters: list[tuple[Callable[[Self], bool], Callable[[], None]]] = []
+        self._waiters: list[tuple[Callable[[SimulatedProvider], bool], Callable[[], None]]] = []
         self.listener = Listener(
             simulator.background, lambda: Connection(self), tls=simulator.tls_context
         )
@@ -167,12 +167,12 @@ class SimulatedProvider:
 
     def _condition(
         self,
-        predicate: Callable[[Self], bool] | None,
+        predicate: Callable[[SimulatedProvider], bool] | None,
         requests: int | None,
         finished: int | None,
         client_gone: int | None,
         open_connections: int | None,
-    ) -> Callable[[Self], bool]:
+    ) -> Callable[[SimulatedProvider], bool]:
         def reached(_: SimulatedProvider) -> bool:
             seen = self.requests
             return (
@@ -187,7 +187,7 @@ class SimulatedProvider:
 
     def wait_for(
         self,
-        predicate: Callable[[Self], bool] | None = None,
+        predicate: Callable[[SimulatedProvider], bool] | None = None,
         *,
         requests: int | None = None,
         finished: int | None = None,
@@ -213,7 +213,7 @@ class SimulatedProvider:
 
     async def wait_for_async(
         self,
-        predicate: Callable[[Self], bool] | None = None,
+        predicate: Callable[[SimulatedProvider], bool] | None = None,
         *,
         requests: int | None = None,
         finished: int | None = None,
@@ -368,9 +368,9 @@ class Simulator:
             provider.listen()
 
     def _make_certificate(self, folder: Path) -> None:
-        import ssl  # noqa: PLC0415 (only TLS needs it)
+        import ssl
 
-        import trustme  # noqa: PLC0415 (optional)
+        import trustme
 
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))

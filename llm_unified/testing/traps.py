@@ -86,4 +86,8 @@ class Traps:
             listener.close()
         for sock in self._sockets:
             sock.close()
-        self._background.call(lambda: [p.transport.abort() for p in tuple(self._peers)])
+        self._background.call(self._drop)
+
+    def _drop(self) -> None:
+        for peer in tuple(self._peers):
+            peer.transport.abort()

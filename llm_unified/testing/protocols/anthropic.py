@@ -58,7 +58,7 @@ class AnthropicWire(Wire):
     """``/v1/messages`` and ``/v1/models`` with ``x-api-key`` and ``anthropic-version``."""
 
     provider = "anthropic"
-    model = "claude-sonnet-4-5-20250929"
+    model = "claude-haiku-4-5"
     key_prefix = "sk-ant-simulated"
 
     def base_path(self) -> str:
@@ -83,30 +83,11 @@ class AnthropicWire(Wire):
             raise RefusedError(400, "anthropic-version: header is required")
         if endpoint == "models":
             return endpoint
-        body = request.body
-        if not isinstance(body, dict):
+        if not isinstance(request.body, dict):
             raise RefusedError(400, "The request body is not valid JSON: expected value")
-        for name, kind in (("model", str), ("max_tokens", int), ("messages", list)):
-            if name not in body:
-                raise RefusedError(400, f"{name}: Field required")
-            if not isinstance(body[name], kind):
-                raise RefusedError(400, f"{name}: Input should be a valid {kind.__name__}")
-        if body["max_tokens"] < 1:
-            raise RefusedError(400, "max_tokens: must be greater than or equal to 1")
-        temperature = body.get("temperature")
-        if temperature is not None and not 0 <= temperature <= 1:
-            raise RefusedError(400, "temperature: range: 0..1")
-        if models is not None and body["model"] not in models:
+        if models is not None and request.body.get("model", models[0]) not in models:
             raise RefusedError(404)
-        if not isinstance(body.get("system", ""), str | list):
-            raise RefusedError(400, "system: Input should be a valid list")
-        for i, tool in enumerate(body.get("tools") or ()):
-            for name in ("name", "input_schema"):
-                if tool.get("type", "custom") == "custom" and name not in tool:
-                    raise RefusedError(400, f"tools.{i}.custom.{name}: Field required")
-        if body.get("tool_choice") and not body.get("tools"):
-            raise RefusedError(400, "tool_choice: may only be specified while providing tools")
-        _check_messages(body["messages"])
+        _check_body(request.body)
         return endpoint
 
     # -- what was asked -------------------------------------------------------------------------
@@ -172,13 +153,18 @@ class AnthropicWire(Wire):
         ping = self._event({"type": "ping"})
         blocks: list[tuple[dict[str, Any], list[dict[str, str]]]] = []
         if answer.refusal and not answer.text:
-            answer = Answer(text=answer.refusal, usage=answer.usage, finish=answer.finish or "content_filter")
+            answer = Answer(
+                text=answer.refusal, usage=answer.usage, finish=answer.finish or "content_filter"
+            )
         if answer.text:
             deltas = [{"type": "text_delta", "text": piece} for piece in answer.deltas]
             blocks.append(({"type": "text", "text": ""}, deltas))
         for i, tool in enumerate(answer.tools):
             size = max(4, -(-len(tool.arguments) // 6))
-            pieces = ["", *(tool.arguments[k : k + size] for k in range(0, len(tool.arguments), size))]
+            pieces = [
+                "",
+                *(tool.arguments[k : k + size] for k in range(0, len(tool.arguments), size)),
+            ]
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
             blocks.append((_tool_block(tool, i, chat), deltas))
 
@@ -201,7 +187,9 @@ class AnthropicWire(Wire):
         if not blocks:
             head.append(ping)
         tail = [between] if between else []
-        return Stream(tuple(head), tuple(content), (*tail, self._finish(answer, chat)), self._stop())
+        return Stream(
+            tuple(head), tuple(content), (*tail, self._finish(answer, chat)), self._stop()
+        )
 
     def _start(self, answer: Answer, chat: Chat) -> bytes:
         message = self._message(answer, chat, [])
@@ -358,6 +346,31 @@ def _blocks(message: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 def _has(message: dict[str, Any], kind: str) -> bool:
     return bool(_blocks(message, kind))
+
+
+def _check_body(body: dict[str, Any]) -> None:
+    for name, kind in (("model", str), ("max_tokens", int), ("messages", list)):
+        if name not in body:
+            raise RefusedError(400, f"{name}: Field required")
+        if not isinstance(body[name], kind):
+            raise RefusedError(400, f"{name}: Input should be a valid {kind.__name__}")
+    temperature = body.get("temperature") or 0
+    tools = body.get("tools") or []
+    wrong = {
+        "max_tokens: must be greater than or equal to 1": body["max_tokens"] < 1,
+        "temperature: range: 0..1": not 0 <= temperature <= 1,
+        "system: Input should be a valid list": not isinstance(body.get("system", ""), str | list),
+        "tool_choice: may only be specified while providing tools": body.get("tool_choice")
+        and not tools,
+    }
+    for message, applies in wrong.items():
+        if applies:
+            raise RefusedError(400, message)
+    for i, tool in enumerate(tools):
+        for name in ("name", "input_schema"):
+            if tool.get("type", "custom") == "custom" and name not in tool:
+                raise RefusedError(400, f"tools.{i}.custom.{name}: Field required")
+    _check_messages(body["messages"])
 
 
 def _check_messages(messages: list[Any]) -> None:

@@ -378,8 +378,7 @@ class OpenAIWire(Wire):
         body = self.completion(Answer(text=""), chat)
         stream = self.stream(Answer(text=""), chat)
         if kind in ("no_choices", "null_choices"):
-            choices = [] if kind == "no_choices" else None
-            body["choices"] = choices
+            body["choices"] = [] if kind == "no_choices" else None
             only = body | {"object": "chat.completion.chunk"}
             stream = Stream((self.event(dump(only)),), (), (), stream.end)
         elif kind == "null_content":
@@ -481,6 +480,13 @@ class OpenAIWire(Wire):
         }
 
 
+SAFE = {
+    name: {"filtered": False, "severity": "safe"}
+    for name in ("hate", "self_harm", "sexual", "violence")
+}
+FILTERED = SAFE | {"violence": {"filtered": True, "severity": "medium"}}
+
+
 class AzureWire(OpenAIWire):
     """Deployments in the path, ``api-version`` in the query, ``api-key`` in a header."""
 
@@ -498,10 +504,6 @@ class AzureWire(OpenAIWire):
         "content_policy": ("", "content_filter", "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry."),
         "unknown_url": ("", "404", "Resource not found"),
     }  # fmt: skip
-    safe = {
-        name: {"filtered": False, "severity": "safe"}
-        for name in ("hate", "self_harm", "sexual", "violence")
-    }
 
     def base_path(self) -> str:
         return ""
@@ -546,12 +548,12 @@ class AzureWire(OpenAIWire):
         return found
 
     def _prompt_results(self) -> list[dict[str, Any]]:
-        return [{"prompt_index": 0, "content_filter_results": self.safe}]
+        return [{"prompt_index": 0, "content_filter_results": SAFE}]
 
     def _results(self, answer: Answer | None) -> dict[str, Any]:
         if answer is not None and answer.finish == "content_filter":
-            return self.safe | {"violence": {"filtered": True, "severity": "medium"}}
-        return self.safe
+            return FILTERED
+        return SAFE
 
     def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
         body = super().completion(answer, chat)
@@ -565,12 +567,14 @@ class AzureWire(OpenAIWire):
     def choice(self, choice: dict[str, Any], answer: Answer | None) -> dict[str, Any]:
         said = "content" in choice["delta"] and choice["delta"].get("role") is None
         filtered = answer is not None and answer.finish == "content_filter"
-        return choice | {"content_filter_results": self._results(answer) if said or filtered else {}}
+        return choice | {
+            "content_filter_results": self._results(answer) if said or filtered else {}
+        }
 
     def error(self, problem: Problem, chat: Chat) -> dict[str, Any]:
         kind, code, message = self.describe(problem, chat)
         if problem.reason == "content_policy":
-            result = self.safe | {"violence": {"filtered": True, "severity": "medium"}}
+            result = FILTERED
             inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": result}
             return {
                 "error": {
@@ -604,7 +608,7 @@ class GroqWire(OpenAIWire):
     """Under ``/openai/v1``, with ``x_groq``, ``service_tier`` and usage in seconds."""
 
     provider = "groq"
-    model = "llama-3.3-70b-versatile"
+    model = "openai/gpt-oss-20b"
     key_prefix = "gsk_simulated"
     words = WORDS | {
         "401": ("invalid_request_error", "invalid_api_key", "Invalid API Key"),
