@@ -130,12 +130,13 @@ def _deployment(
     slips: Mapping[str, str],
 ) -> dict[str, object]:
     """Complete one deployment from the provider's row; note what is missing."""
-    row = found.row
+    # Deployments of a provider of one's own may be at different vendors.
+    row = provider_row(found.name, str(values.get("model") or ""))
     keys = given["api_key"].value if "api_key" in given else None
     keys = keys if isinstance(keys, Keys) else Keys()
     found.has_key = found.has_key or bool(keys.found)
     if "base_url" in values:
-        _read_address(found, given, values)
+        _read_address(found, row, given, values)
     if values.get("api_base") is None:
         values["api_base"] = row.default_base_url
     values["api_version"] = values.get("api_version") or row.default_api_version
@@ -161,11 +162,13 @@ def _deployment(
     return values
 
 
-def _read_address(found: Candidate, given: Mapping[str, Given], values: dict[str, object]) -> None:
+def _read_address(
+    found: Candidate, row: ProviderRow, given: Mapping[str, Given], values: dict[str, object]
+) -> None:
     """Replace ``base_url`` by ``api_base``, and by what else the address says."""
     address = given["base_url"]
     try:
-        target = read_base_url(found.row, str(values.pop("base_url")))
+        target = read_base_url(row, str(values.pop("base_url")))
     except ValueError as error:
         found.problems.append(f"{address.where} {error}.")
         values["api_base"] = ""

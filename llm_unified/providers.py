@@ -27,7 +27,7 @@ class ProviderRow:
 
     name: str
     model_prefix: str
-    """LiteLLM's prefix with its slash; ``""`` where the operator writes the whole LiteLLM name."""
+    """LiteLLM's name of the vendor, with its slash."""
     protocol: Protocol
     env_prefix: str | None = None
     """``"OPENAI"`` for ``OPENAI_API_KEY``; ``None``: this provider has no variables."""
@@ -49,14 +49,14 @@ class ProviderRow:
         return f"{self.env_prefix}_{self.spellings.get(setting, setting).upper()}"
 
     def bare_model(self, model: str) -> str:
-        """Return the model as the vendor calls it; its LiteLLM prefix is tolerated."""
+        """Return the model as the operator means it: LiteLLM's prefix is tolerated where it is known,
+        and part of the name where YAML defined the provider.
+        """
         return model.removeprefix(self.model_prefix) if self.env_prefix else model
 
     def litellm_model(self, model: str) -> str:
         """Return the model as LiteLLM calls it: ``"gpt-4"`` → ``"azure/gpt-4"``."""
-        if self.env_prefix is None and self.name != "local":
-            return model
-        return self.model_prefix + self.bare_model(model)
+        return self.model_prefix + model.removeprefix(self.model_prefix)
 
 
 # The default models are the cheapest ones that take `temperature` and a small `max_tokens` as the
@@ -126,7 +126,8 @@ def provider_row(name: str, model: str | None = None) -> ProviderRow:
     """
     if name in PROVIDERS:
         return PROVIDERS[name]
-    prefix = (model or "").partition("/")[0] + "/"
+    vendor, slash, _ = (model or "").partition("/")
+    prefix = vendor + slash if slash else ""
     for row in PROVIDERS.values():
         if row.model_prefix == prefix:
             # A server that only resembles OpenAI's needs no key, and may end its streams otherwise.
@@ -134,7 +135,7 @@ def provider_row(name: str, model: str | None = None) -> ProviderRow:
             return replace(
                 row, name=name, env_prefix=None, default_model=None, end_marker=None, needs=needs
             )
-    return ProviderRow(name=name, model_prefix="", protocol="other")
+    return ProviderRow(name=name, model_prefix=prefix, protocol="other")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from llm_unified.errors import ConfigurationError
-from llm_unified.options import FALLBACK_KINDS
+from llm_unified.options import FALLBACK_KINDS, unquoted
 from llm_unified.response import FailureKind
 
 if TYPE_CHECKING:
@@ -197,11 +197,11 @@ def load_settings(
     arguments, environment = read_arguments(overrides), read_variables(environ, "environment")
     layers = [arguments, environment]
     variables: dict[str, str | None] = dict(environ)
-    if env_file := environ.get("LLM_ENV_FILE", "").strip():
+    if env_file := unquoted(environ.get("LLM_ENV_FILE", "")):
         content = read_env_file(env_file, environment.problems)
         layers.append(read_variables(content, "env file"))
         variables = content | variables
-    if path := str(config_file or variables.get("LLM_CONFIG_FILE") or "").strip():
+    if path := unquoted(str(config_file or variables.get("LLM_CONFIG_FILE") or "")):
         from llm_unified.configfile import read_config_file
 
         layers.append(read_config_file(path, variables))
