@@ -99,7 +99,7 @@ def _settle_options(layers: list[Layer], result: Assembly) -> dict[str, str]:
 
 
 def _fit_timeouts(result: Assembly, where: Mapping[str, str]) -> None:
-    """Let defaults follow an unusual ``timeout``; a contradiction that somebody wrote is a problem."""
+    """Let defaults follow an unusual ``timeout``; a written contradiction is a problem."""
     values, timeout = result.values, result.values["timeout"]
     for name in ("connect_timeout", "first_token_timeout"):
         if values[name] <= timeout:

@@ -55,7 +55,7 @@ def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) ->
     for layer in reversed(layers):
         merged |= layer.providers.get(name, {})
     several = merged.pop("deployments", None)
-    # A deployment's own values win over the provider's, whatever the source of those: they say more.
+    # A deployment's own values win over the provider's, whatever the source of those.
     own = several.value if several and isinstance(several.value, list) else [{}]
     rows = [{**merged, **row} for row in own]
     first_model = next((str(row["model"].value) for row in rows if "model" in row), None)

@@ -87,7 +87,7 @@ def plan(settings: Settings) -> tuple[Deployment, ...]:
             provider=copy.provider.name,
             model=copy.deployment.model,
             litellm_model=copy.deployment.litellm_model,
-            endpoint=f"{copy.deployment.api_base or copy.provider.name}#{copy.deployment.litellm_model}",
+            endpoint=_endpoint(copy),
             credential=copy.credential,
             weight=copy.deployment.weight,
             input_cost_per_token=copy.deployment.input_cost_per_token,
@@ -145,6 +145,10 @@ def _copies(settings: Settings) -> Iterator[_Copy]:
                 key=key,
                 credential=f"{provider.name}/{credential}",
             )
+
+
+def _endpoint(copy: _Copy) -> str:
+    return f"{copy.deployment.api_base or copy.provider.name}#{copy.deployment.litellm_model}"
 
 
 def _litellm_params(copy: _Copy, local: tuple[str, str] | None) -> dict[str, Any]:

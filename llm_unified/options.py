@@ -144,7 +144,7 @@ PROVIDER_OPTIONS: tuple[Option, ...] = (
 
 
 class InvalidValueError(ValueError):
-    """The value cannot be used; the message ends the sentence "NAME …" and never holds the value."""
+    """The value cannot be used; the message ends the sentence "NAME …" and never shows it."""
 
 
 _TRUE = frozenset({"true", "1", "yes", "on", "y", "t", "enabled"})

@@ -40,7 +40,7 @@ class ProviderRow:
     needs: tuple[str, ...] = ()
     """The settings without which it cannot be asked, besides its model."""
     spellings: Mapping[str, str] = field(default_factory=dict)
-    """Setting → how this vendor calls it, where that differs: ``model`` is Azure's ``deployment``."""
+    """Setting → how this vendor calls it, where that differs: Azure's ``model`` is ``deployment``."""
 
     def variable(self, setting: str) -> str | None:
         """Return the environment variable of a setting: ``"base_url"`` → ``"OPENAI_BASE_URL"``."""
@@ -49,8 +49,10 @@ class ProviderRow:
         return f"{self.env_prefix}_{self.spellings.get(setting, setting).upper()}"
 
     def bare_model(self, model: str) -> str:
-        """Return the model as the operator means it: LiteLLM's prefix is tolerated where it is known,
-        and part of the name where YAML defined the provider.
+        """Return the model as the operator means it.
+
+        LiteLLM's prefix is tolerated at a known provider, and part of the name at one that YAML
+        defined.
         """
         return model.removeprefix(self.model_prefix) if self.env_prefix else model
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -183,8 +184,8 @@ def load_settings(
 ) -> Settings:
     """Read the settings.
 
-    ``environ`` defaults to ``os.environ``, ``config_file`` (YAML) to what ``LLM_CONFIG_FILE`` names.
-    ``overrides`` are called like the variables in lower case, without ``LLM_``: ``pool_size=2``,
+    ``environ`` defaults to ``os.environ``, ``config_file`` (YAML) to what ``LLM_CONFIG_FILE``
+    names. ``overrides`` are called like the variables in lower case, without ``LLM_``: ``pool_size=2``,
     ``openai_api_key="…"``; ``providers={"openai": {"model": "…"}}`` does as well.
 
     Raises:
@@ -215,9 +216,6 @@ def load_settings(
 
 def _log(level: str, event: str, **fields: object) -> None:
     """Log, if the application uses structlog at all: a library is silent by default."""
-    try:
-        import structlog
-    except ImportError:  # pragma: no cover - a declared dependency
-        return
-    if structlog.is_configured():
+    structlog = sys.modules.get("structlog")  # who configured it has imported it
+    if structlog is not None and structlog.is_configured():
         getattr(structlog.get_logger("llm_unified"), level)(event, **fields)

@@ -54,7 +54,7 @@ class Keys:
 
 @dataclass(slots=True)
 class Layer:
-    """Everything that one source says. A provider's keys are under ``"api_key"``, as :class:`Keys`."""
+    """Everything that one source says. A provider's keys are one :class:`Keys` at ``"api_key"``."""
 
     options: dict[str, Given] = field(default_factory=dict)
     providers: dict[str, dict[str, Given]] = field(default_factory=dict)
