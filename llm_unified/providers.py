@@ -40,7 +40,7 @@ class ProviderRow:
     needs: tuple[str, ...] = ()
     """The settings without which it cannot be asked, besides its model."""
     spellings: Mapping[str, str] = field(default_factory=dict)
-    """Setting → how this vendor calls it, where that differs: Azure's ``model`` is ``deployment``."""
+    """Setting → how this vendor calls it, where it differs: Azure's ``model`` is ``deployment``."""
 
     def variable(self, setting: str) -> str | None:
         """Return the environment variable of a setting: ``"base_url"`` → ``"OPENAI_BASE_URL"``."""

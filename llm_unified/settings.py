@@ -185,8 +185,8 @@ def load_settings(
     """Read the settings.
 
     ``environ`` defaults to ``os.environ``, ``config_file`` (YAML) to what ``LLM_CONFIG_FILE``
-    names. ``overrides`` are called like the variables in lower case, without ``LLM_``: ``pool_size=2``,
-    ``openai_api_key="…"``; ``providers={"openai": {"model": "…"}}`` does as well.
+    names. ``overrides`` are called like the variables in lower case, without ``LLM_``:
+    ``pool_size=2``, ``openai_api_key="…"``; ``providers={"openai": {"model": "…"}}`` does as well.
 
     Raises:
         ConfigurationError: with all problems at once.
