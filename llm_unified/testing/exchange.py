@@ -186,7 +186,8 @@ class Exchange:
 
     def finish(self) -> None:
         """The response is whole: the connection takes the next request, or closes."""
-        self._end("answered")
+        gone = self.connection.transport.is_closing()
+        self._end("client_gone" if gone else "answered")
         self.connection.next_request()
 
     async def forever(self) -> None:

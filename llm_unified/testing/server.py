@@ -61,7 +61,8 @@ class Connection(asyncio.Protocol):
             self.provider.finish(self.exchange.request, "client_gone")
             self.exchange = None
         self.resume_writing()
-        self.provider.lost(self)
+        # asyncio closes the socket when this method has returned; who waits for it must see that done.
+        asyncio.get_running_loop().call_soon(self.provider.lost, self)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -160,9 +161,11 @@ class Connection(asyncio.Protocol):
             self.transport.write(data)
 
     async def drain(self) -> None:
-        """Wait while the client does not read."""
+        """Wait while the client does not read; once it is gone, until the task is cancelled."""
         if self._writable is not None:
             await self._writable
+        if self.transport.is_closing():
+            await asyncio.get_running_loop().create_future()
 
     def next_request(self) -> None:
         """The response is whole: take the next request, or close if that was agreed."""

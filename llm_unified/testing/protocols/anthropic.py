@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = ["AnthropicWire"]
 
+BLOCKS = (
+    "text",
+    "image",
+    "document",
+    "search_result",
+    "thinking",
+    "redacted_thinking",
+    "tool_use",
+    "tool_result",
+    "server_tool_use",
+    "container_upload",
+)
 STOP_REASONS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -426,7 +438,7 @@ def _check_blocks(message: dict[str, Any], index: int) -> None:
     for k, block in enumerate(content):
         where = f"messages.{index}.content.{k}"
         kind = block.get("type") if isinstance(block, dict) else None
-        if kind is None or kind in ("image_url", "input_audio", "function"):
+        if kind not in BLOCKS and not str(kind).endswith("_tool_result"):
             raise RefusedError(400, f"{where}: Input tag '{kind}' does not match any expected tag")
         if kind == "text" and not block.get("text"):
             raise RefusedError(400, "messages: text content blocks must be non-empty")

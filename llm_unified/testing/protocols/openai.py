@@ -661,6 +661,11 @@ class GroqWire(OpenAIWire):
         elif answer.tools and answer.text is None:
             del message["content"]
 
+    def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        if answer.finish == "content_filter":  # no such reason outside of Groq's streams
+            answer = Answer(text=answer.text or "", usage=answer.usage, finish="stop")
+        return super().completion(answer, chat)
+
     def finish_delta(self, delta: dict[str, Any], answer: Answer) -> None:
         return None
 
