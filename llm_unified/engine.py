@@ -44,6 +44,7 @@ from llm_unified.response import (
     StreamChunk,
     Usage,
 )
+from llm_unified.rehearsal import RehearsalTransport
 from llm_unified.rotation import Rotation
 from llm_unified.telemetry import log
 from llm_unified.transport import BURST_IDLE, WIRE, PoolTransport, Wire, socket_fault
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from llm_unified.deployments import Deployment
+    from llm_unified.providers import ProviderRow
     from llm_unified.settings import Settings
 
 
@@ -96,6 +98,11 @@ __all__ = ["Call", "Engine", "EngineStream"]
 K = FailureKind
 KEEP_ALIVE: Final = 3600.0
 """Seconds that a copy's kept connection may idle; the server's limit is the one that counts."""
+_rehearsed: set[str] = set()  # protocols whose code this process has walked through
+_TOOL: Final = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+}
 _CLIENT_TIMEOUT: Final = 6000.0  # never reached: attempts are bounded by their own limit
 
 
@@ -133,6 +140,8 @@ class Call:
     empty_is_fine: bool = False
     counted: bool = True
     """Whether it is a user's request; pings are not."""
+    rehearsal: bool = False
+    """Nothing is sent: no trace in rests, statistics or log."""
 
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
@@ -273,6 +282,34 @@ class Engine:
         )
         self._router.engine = self
         self._router.discard()  # it needs no global callbacks; so other Routers are not disturbed either
+        asyncio.run(self._rehearse())
+
+    async def _rehearse(self) -> None:
+        """Walk the code path once for each protocol of the chain: an answer, a stream, a failure."""
+        protocols = {self._row(d).protocol: d for d in self.deployments.values()}
+        token = is_internal_call.set(True)
+        for protocol, deployment in protocols.items():
+            if protocol == "other" or protocol in _rehearsed:
+                continue
+            for stream, fail in ((False, False), (True, False), (False, True)):
+                transport = RehearsalTransport(protocol, stream=stream, fail=fail)
+                call = Call(
+                    chain=(deployment.provider,),
+                    messages=[{"role": "user", "content": "rehearsal"}],
+                    params={"max_tokens": 1, "tools": [_TOOL]},
+                    deadline=60.0,
+                    pinned=deployment,
+                    clients={deployment.id: self._client_over(transport, deployment)},
+                    rehearsal=True,
+                )
+                with contextlib.suppress(Exception):
+                    if stream:
+                        async for _ in await self.stream(call):
+                            pass
+                    else:
+                        await self.complete(call)
+            _rehearsed.add(protocol)
+        is_internal_call.reset(token)
 
     # -- what the Router asks for ----------------------------------------------------------------
 
@@ -282,7 +319,7 @@ class Engine:
         model = self._model(call, deployment)
         if model == deployment.model:
             return entry
-        prefix = provider_row(deployment.provider, deployment.litellm_model).litellm_model(model)
+        prefix = self._row(deployment).litellm_model(model)
         return {**entry, "litellm_params": {**entry["litellm_params"], "model": prefix}}
 
     def client_of(self, deployment: Deployment, clients: dict[str, Any]) -> Any:
@@ -293,9 +330,7 @@ class Engine:
         return client
 
     def _new_client(self, deployment: Deployment) -> Any:
-        params = self._by_id[deployment.id]["litellm_params"]
-        protocol = provider_row(deployment.provider, deployment.litellm_model).protocol
-        if protocol == "other":
+        if self._row(deployment).protocol == "other":
             return None
         if self._ssl is None:
             self._ssl = get_ssl_configuration()
@@ -304,6 +339,12 @@ class Engine:
             _aiohttp_transport(self._ssl, keep_alive=BURST_IDLE, limit=0),
             connect_timeout=self._settings.connect_timeout,
         )
+        return self._client_over(transport, deployment)
+
+    def _client_over(self, transport: httpx.AsyncBaseTransport, deployment: Deployment) -> Any:
+        """The kind of client that LiteLLM wants for this provider (it ignores any other)."""
+        params = self._by_id[deployment.id]["litellm_params"]
+        protocol = self._row(deployment).protocol
         if protocol in ("groq", "anthropic"):
             return AsyncHTTPHandler(timeout=_CLIENT_TIMEOUT, transport=transport)
         http = httpx.AsyncClient(
@@ -347,7 +388,8 @@ class Engine:
         return call.embedding
 
     async def _run(self, call: Call, *, embedding: bool = False) -> None:
-        call.clients = await self._clients.here()
+        if call.clients is None:
+            call.clients = await self._clients.here()
         token = _CALL.set(call)
         internal = is_internal_call.set(not _application_callbacks())
         try:
@@ -470,8 +512,8 @@ class Engine:
             self.rotation.released(deployment)
             raise self._nobody(call)
         call.current = deployment
-        row = provider_row(deployment.provider, deployment.litellm_model)
-        wire = Wire(end_marker=row.end_marker, ours=row.protocol != "other")
+        row = self._row(deployment)
+        wire = Wire(end_marker=row.end_marker if call.stream else None, ours=row.protocol != "other")
         token = WIRE.set(wire)
         began = time.monotonic()
         usage: Usage | None = None
@@ -496,6 +538,8 @@ class Engine:
         await _quietly(wire.aclose())
         self.failed(call, deployment, verdict, wire, began, usage)
         call.cause = cause
+        if call.rehearsal:
+            raise _NextError
         if verdict.kind in self._settings.fallback_on:
             raise _NextError(str(call.attempts[-1]))
         raise self._refused(call, verdict, cause)
@@ -598,6 +642,8 @@ class Engine:
         first_token: float | None = None,
     ) -> None:
         """Everything that follows from a failed attempt: rest, trail, statistics, log."""
+        if call.rehearsal:
+            return
         rest = self.rotation.failed(
             deployment,
             verdict.kind,
@@ -653,13 +699,17 @@ class Engine:
             cost_usd=cost,
         )
         call.attempts.append(attempt)
-        self._on_attempt(attempt, call.counted)
+        if not call.rehearsal:
+            self._on_attempt(attempt, call.counted)
         return attempt
 
     def _model(self, call: Call, deployment: Deployment) -> str:
         if call.model is not None and deployment.provider == call.chain[0]:
             return call.model
         return deployment.model
+
+    def _row(self, deployment: Deployment) -> ProviderRow:
+        return provider_row(deployment.provider, deployment.litellm_model)
 
     def _timeout(self, provider: str) -> float:
         return self._settings.provider(provider).timeout or self._settings.timeout
@@ -685,7 +735,7 @@ class Engine:
                 usage.prompt_tokens * (deployment.input_cost_per_token or 0.0)
                 + usage.completion_tokens * (deployment.output_cost_per_token or 0.0)
             )
-        row = provider_row(deployment.provider, deployment.litellm_model)
+        row = self._row(deployment)
         name = self._by_id[deployment.id]["model_info"].get("base_model")
         try:
             cost = litellm.cost_per_token(

@@ -16,6 +16,7 @@ They are what `policy.classify` judges by, the same for every provider. It also
 
 from __future__ import annotations
 
+import json
 import zlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class Wire:
     """What the wire saw of one attempt."""
 
     end_marker: bytes | None = None
-    """What the last bytes of a whole stream must contain, e.g. ``b"[DONE]"``."""
+    """Streams: the value of the protocol's last event, e.g. ``b"[DONE]"``."""
     ours: bool = True
     """Whether this transport carries the attempt; LiteLLM uses clients of its own for some providers."""
     requests: int = 0
@@ -128,9 +129,15 @@ class PoolTransport(httpx.AsyncBaseTransport):
             wire.on_request()
         try:
             response = await inner.handle_async_request(request)
-        except BaseException as error:
+        except Exception as error:
             lease.end()
             _note_fault(wire, error)
+            if isinstance(error, httpx.ConnectError | httpx.RemoteProtocolError):
+                # LiteLLM's handler for Groq and Anthropic would ask once more, from a client of its own
+                raise httpx.ReadError(wire.reason) from error
+            raise
+        except BaseException:
+            lease.end()
             raise
         wire.status, wire.headers = response.status_code, response.headers
         response.stream = _Watched(response.stream, wire, lease)  # type: ignore[arg-type]
@@ -170,34 +177,82 @@ class _Watched(httpx.AsyncByteStream):
 
     def __init__(self, inner: httpx.AsyncByteStream, wire: Wire, lease: _Lease) -> None:
         self._inner, self._wire, self._lease = inner, wire, lease
+        self._events = _Events(wire) if wire.end_marker is not None else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        wire, marker, size = self._wire, self._wire.end_marker, 0
+        wire, size = self._wire, 0
         try:
             async for part in self._inner:
                 size += len(part)
                 if size > MAX_BODY:
-                    wire.fault = FailureKind.INVALID_RESPONSE
-                    wire.reason = f"body over {MAX_BODY} bytes"
-                    raise httpx.ReadError(wire.reason)
-                tail = wire.tail + part if len(part) < _TAIL else part
-                if marker is not None and not wire.marked and marker in tail:
-                    wire.marked = True
-                wire.tail = tail[-_TAIL:]
-                yield part
-        except GeneratorExit:
-            raise
-        except BaseException as error:
+                    raise _invalid(wire, f"body over {MAX_BODY} bytes")
+                whole = self._look(part)
+                if whole:
+                    yield part[:whole]
+                if whole < len(part):
+                    raise _invalid(wire, "broken event in the stream")
+        except httpx.HTTPError as error:
             _note_fault(wire, error)
+            if left := _undelivered(self._inner):
+                yield left[: self._look(left)]
             raise
         finally:
             self._lease.end()
+
+    def _look(self, part: bytes) -> int:
+        """Remember the tail; how many of these bytes are in order."""
+        wire = self._wire
+        wire.tail = (wire.tail + part if len(part) < _TAIL else part)[-_TAIL:]
+        return len(part) if self._events is None else self._events.feed(part)
 
     async def aclose(self) -> None:
         try:
             await self._inner.aclose()
         finally:
             self._lease.end()
+
+
+class _Events:
+    """Looks at a stream of server-sent events on its way through: is each one whole, which was the last?
+
+    LiteLLM skips a broken event of Groq's and takes one of Anthropic's for the end of the stream; both
+    would lose text in silence. Source: WHATWG HTML, "Server-sent events".
+    """
+
+    __slots__ = ("_line", "_wire")
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire, self._line = wire, b""
+
+    def feed(self, part: bytes) -> int:
+        """Take some bytes; how many of them come before the first broken event."""
+        lines = (self._line + part).split(b"\n")
+        good = -len(self._line)
+        self._line = lines.pop()
+        for line in lines:
+            name, _, value = line.partition(b":")
+            value = value.strip()
+            if value == self._wire.end_marker:
+                self._wire.marked = True
+            elif name == b"data" and value:
+                try:
+                    json.loads(value)
+                except ValueError:
+                    return max(0, good)
+            good += len(line) + 1
+        return len(part)
+
+
+def _undelivered(stream: object) -> bytes:
+    """What aiohttp had received when the connection broke: it raises the fault first, and drops the rest."""
+    reader = getattr(getattr(stream, "_aiohttp_response", None), "content", None)
+    parts: list[bytes] = list(getattr(reader, "_buffer", ()))
+    return b"".join(parts)[getattr(reader, "_buffer_offset", 0) :]
+
+
+def _invalid(wire: Wire, reason: str) -> httpx.ReadError:
+    wire.fault, wire.reason = FailureKind.INVALID_RESPONSE, reason
+    return httpx.ReadError(reason)
 
 
 def _note_fault(wire: Wire, error: BaseException) -> None:
