@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["DeploymentSettings", "ProviderSettings", "Settings", "fingerprint", "load_settings"]
+    from llm_unified.assembly import Assembly
+
+__all__ = [
+    "DeploymentSettings",
+    "ProviderSettings",
+    "Settings",
+    "fingerprint",
+    "inspect_settings",
+    "load_settings",
+]
 
 _LONG_ENOUGH_TO_SHOW_ITS_END = 20
 
@@ -191,6 +200,20 @@ def load_settings(
     Raises:
         ConfigurationError: with all problems at once.
     """
+    result = inspect_settings(environ, config_file, **overrides)
+    for level, event, fields in result.events:
+        _log(level, event, **fields)
+    if result.problems:
+        raise ConfigurationError(result.problems)
+    return Settings(**result.values)
+
+
+def inspect_settings(
+    environ: Mapping[str, str] | None = None,
+    config_file: str | Path | None = None,
+    **overrides: Any,
+) -> Assembly:
+    """Read as :func:`load_settings` does, and return all that was found: problems and remarks, too."""
     from llm_unified.assembly import assemble
     from llm_unified.sources import read_arguments, read_env_file, read_variables
 
@@ -206,12 +229,7 @@ def load_settings(
         from llm_unified.configfile import read_config_file
 
         layers.append(read_config_file(path, variables))
-    result = assemble(layers, variables)
-    for level, event, fields in result.events:
-        _log(level, event, **fields)
-    if result.problems:
-        raise ConfigurationError(result.problems)
-    return Settings(**result.values)
+    return assemble(layers, variables)
 
 
 def _log(level: str, event: str, **fields: object) -> None:
