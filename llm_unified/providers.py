@@ -173,9 +173,12 @@ def read_base_url(row: ProviderRow, url: str) -> Target:
         case "openai":
             return Target(root + _versioned(_OPENAI_PATHS.sub("", path), "/v1"))
         case "groq":
-            path = "" if (parts.hostname, path) == ("api.groq.com", "/v1") else path
-            path = _OPENAI_PATHS.sub("", path).removesuffix("/openai")
-            return Target(root + _versioned(path, "/openai/v1"))
+            path = _OPENAI_PATHS.sub("", path)
+            if parts.hostname == "api.groq.com" and path == "/v1":
+                path = ""
+            if path.endswith("/openai"):
+                path += "/v1"
+            return Target(root + (path if path.endswith("/v1") else path + "/openai/v1"))
         case "anthropic":
             return Target(root + _ANTHROPIC_PATHS.sub("", path, count=1))
         case "azure":
