@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from llm_unified.background import BackgroundLoop, refuse_inside_loop
+from llm_unified.collector import set_aside
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError, ServiceClosedError
 from llm_unified.formats import response_parser
 from llm_unified.settings import Settings, load_settings
@@ -289,9 +290,10 @@ class UnifiedLLMService:
     def _build(self) -> Engine:
         with self._lock:
             if self._engine is None:
-                from llm_unified.engine import Engine
+                with set_aside():
+                    from llm_unified.engine import Engine
 
-                self._engine = Engine(self.settings, on_attempt=self._count)
+                    self._engine = Engine(self.settings, on_attempt=self._count)
             return self._engine
 
     def _count(self, attempt: Attempt, counted: bool) -> None:  # noqa: FBT001 - a callback
