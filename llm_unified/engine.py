@@ -346,7 +346,9 @@ class Engine:
         params = self._by_id[deployment.id]["litellm_params"]
         protocol = self._row(deployment).protocol
         if protocol in ("groq", "anthropic"):
-            return AsyncHTTPHandler(timeout=_CLIENT_TIMEOUT, transport=transport)
+            handler = AsyncHTTPHandler(timeout=_CLIENT_TIMEOUT, transport=transport)
+            handler.client = handler.client  # ours now: its finaliser would close it in any loop
+            return handler
         http = httpx.AsyncClient(
             transport=transport, follow_redirects=True, timeout=_CLIENT_TIMEOUT, trust_env=False
         )
@@ -928,6 +930,8 @@ def _judge(error: BaseException, wire: Wire) -> Verdict:
         if wire.status < 300:  # noqa: PLR2004
             return _inside(wire, "answer could not be read")
         return classify(Evidence(wire.status, wire.headers, wire.body))
+    if wire.requests:
+        return Verdict(K.CONNECTION, "no answer")
     if wire.ours:
         return classify(Evidence(sent=False, reason=f"{type(error).__name__} before it was sent"))
     return _judge_foreign(error)
