@@ -5,6 +5,7 @@ import email.utils
 import http.client
 import json
 import random
+from functools import partial
 
 import httpx
 import pytest
@@ -124,7 +125,7 @@ def test_resets_are_resets(sim, provider):
         connection.request("POST", path, json.dumps(body), headers)
         received = []
         with pytest.raises(ConnectionResetError):
-            received.extend(iter(lambda: connection.sock.recv(65_536), b""))
+            received.extend(iter(partial(connection.sock.recv, 65_536), b""))
         connection.close()
         assert some == b"".join(received).startswith(b"HTTP/1.1 200")
         assert "broken" == sim[provider].requests[-1].state
@@ -291,7 +292,7 @@ def test_silence_lasts_until_the_client_goes(sim):
         connection.request("POST", path, json.dumps(body), headers)
         received = []
         with pytest.raises(TimeoutError):
-            received.extend(iter(lambda: connection.sock.recv(65_536), b""))
+            received.extend(iter(partial(connection.sock.recv, 65_536), b""))
         connection.close()
         assert b"".join(received).startswith(heard)
         sim.openai.wait_for(lambda p: p.requests[-1].client_gone)

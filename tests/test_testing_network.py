@@ -82,8 +82,9 @@ def test_resets(sim, far, ask):
         ask()
     far.heal()
     assert 200 == ask().status_code
-    with socket.create_connection(("127.0.0.1", far.port)) as client:
-        sim.openai.wait_for(lambda p: p.open_connections >= 1)
+    before = sim.openai.connections
+    with socket.create_connection(("127.0.0.1", far.port), timeout=5) as client:
+        sim.openai.wait_for(lambda p: p.connections > before)
         far.reset_all()
         with pytest.raises(ConnectionResetError):
             client.recv(1)

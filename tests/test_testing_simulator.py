@@ -184,7 +184,7 @@ def test_dropped_connections_are_noticed(sim, http):
 def test_waiting_is_event_driven(sim):
     """Waits end when the thing happens, and say what happened instead when it does not."""
     sim.openai.always(faults.blackhole())
-    with socket.create_connection(("127.0.0.1", sim.openai.port)) as client:
+    with socket.create_connection(("127.0.0.1", sim.openai.port), timeout=5) as client:
         client.sendall(raw_request(sim.openai))
         sim.openai.wait_for(requests=1, open_connections=1)
         assert 1 == sim.openai.in_flight
@@ -221,7 +221,6 @@ def raw_request(provider, *, version="1.1", extra=""):
 
 
 def receive_all(sock):
-    sock.settimeout(5)
     received = b""
     while piece := sock.recv(65_536):
         received += piece
@@ -232,21 +231,21 @@ def test_http_in_odd_forms(sim):
     """Pipelined requests, slow senders, ``Connection: close``, HTTP/1.0, ``Expect`` and garbage."""
     address = ("127.0.0.1", sim.openai.port)
     plain = raw_request(sim.openai)
-    with socket.create_connection(address) as sock:
+    with socket.create_connection(address, timeout=5) as sock:
         sock.sendall(plain + plain + raw_request(sim.openai, extra="Connection: close\r\n"))
         assert 3 == receive_all(sock).count(b"HTTP/1.1 200 OK")
-    with socket.create_connection(address) as sock:
+    with socket.create_connection(address, timeout=5) as sock:
         for byte in raw_request(sim.openai, version="1.0"):
             sock.sendall(bytes([byte]))
         assert b"connection: close" in receive_all(sock)
-    with socket.create_connection(address) as sock:
+    with socket.create_connection(address, timeout=5) as sock:
         asked = raw_request(sim.openai, extra="Expect: 100-continue\r\nConnection: close\r\n")
         head, _, body = asked.partition(b"\r\n\r\n")
         sock.sendall(head + b"\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 100")
         sock.sendall(body)
         assert b" 200 OK" in receive_all(sock)
-    with socket.create_connection(address) as sock:
+    with socket.create_connection(address, timeout=5) as sock:
         sock.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         assert receive_all(sock).startswith(b"HTTP/1.1 400")
 
@@ -314,7 +313,7 @@ def test_closing_leaves_nothing():
     sim = Simulator()
     sim.openai.always(faults.blackhole())
     sim.openai.base_url_for("blackhole")
-    with socket.create_connection(("127.0.0.1", sim.openai.port)) as client:
+    with socket.create_connection(("127.0.0.1", sim.openai.port), timeout=5) as client:
         client.sendall(raw_request(sim.openai))
         sim.openai.wait_for(requests=1)
         port = sim.openai.port

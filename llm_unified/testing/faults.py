@@ -30,49 +30,6 @@ if TYPE_CHECKING:
 
     from llm_unified.testing.journal import Request
 
-__all__ = [
-    "ALL",
-    "RANDOM",
-    "Fault",
-    "bad_request",
-    "blackhole",
-    "broken_event",
-    "broken_tool_json",
-    "close",
-    "content_policy",
-    "context_length",
-    "cut_stream",
-    "echo_secrets",
-    "empty_body",
-    "empty_content",
-    "empty_object",
-    "end_stream_early",
-    "error_in_stream",
-    "flaky",
-    "gzip_garbage",
-    "headers_then_silence",
-    "html",
-    "huge_body",
-    "no_choices",
-    "no_end_marker",
-    "not_utf8",
-    "null",
-    "null_choices",
-    "null_content",
-    "overloaded",
-    "overloaded_in_stream",
-    "quota",
-    "random_fault",
-    "rate_limit",
-    "redirect",
-    "refused",
-    "reset",
-    "slow_drip",
-    "stall",
-    "status",
-    "wrong_content_type",
-]
-
 K = FailureKind
 ResetPoint = Literal["before_headers", "after_headers", "mid_body"]
 Play = Callable[[Exchange], "Coroutine[Any, Any, None] | None"]

@@ -216,9 +216,12 @@ class Wire(ABC):
         return problem.status
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def dump(value: object) -> str:
     """Compact JSON, as vendors send it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def text_of(content: object) -> str:

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, and what Azure OpenAI and Groq do differently."""
+"""OpenAI's chat completions, embeddings and models; Azure OpenAI and Groq build on it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from llm_unified.testing.journal import Request
 
-__all__ = ["AzureWire", "GroqWire", "OpenAIWire"]
+__all__ = ["WORDS", "OpenAIWire"]
+
+Route = tuple[Endpoint, str | None]
+"""An endpoint and, where the path names it, the model."""
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 PARTS = ("text", "image_url", "input_audio", "refusal", "file")
@@ -64,6 +67,11 @@ WORDS: dict[str, tuple[str, str | None, str]] = {
 }  # fmt: skip
 
 
+def pair(endpoint: Endpoint | None, model: str | None = None) -> Route | None:
+    """A route, if there is an endpoint."""
+    return None if endpoint is None else (endpoint, model)
+
+
 class OpenAIWire(Wire):
     """``/v1/chat/completions``, ``/v1/embeddings``, ``/v1/models`` with a bearer key."""
 
@@ -77,15 +85,14 @@ class OpenAIWire(Wire):
 
     # -- what the vendor refuses ----------------------------------------------------------------
 
-    def route(self, request: Request) -> tuple[Endpoint, str | None] | None:
+    def route(self, request: Request) -> Route | None:
         """The endpoint and, where the path names it, the model."""
         found: dict[str, Endpoint] = {
             "/v1/chat/completions": "chat",
             "/v1/embeddings": "embeddings",
             "/v1/models": "models",
         }
-        endpoint = found.get(request.path)
-        return None if endpoint is None else (endpoint, None)
+        return pair(found.get(request.path))
 
     def check(
         self, request: Request, keys: Sequence[str], models: Sequence[str] | None
@@ -478,236 +485,6 @@ class OpenAIWire(Wire):
             "model": self.model_of(request, body),
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
-
-
-SAFE = {
-    name: {"filtered": False, "severity": "safe"}
-    for name in ("hate", "self_harm", "sexual", "violence")
-}
-FILTERED = SAFE | {"violence": {"filtered": True, "severity": "medium"}}
-
-
-class AzureWire(OpenAIWire):
-    """Deployments in the path, ``api-version`` in the query, ``api-key`` in a header."""
-
-    provider = "azure_openai"
-    model = "gpt-4o"
-    key_prefix = "simulatedazurekey"
-    api_version = "2024-10-21"
-    words = WORDS | {
-        "401": ("", "401", "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."),
-        "404": ("", "DeploymentNotFound", "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again."),
-        "429": ("", "429", "Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded call rate limit of your current OpenAI S0 pricing tier. Please retry later."),
-        "500": ("", "InternalServerError", "The server had an error while processing your request. Sorry about that!"),
-        "503": ("", "ServiceUnavailable", "The service is temporarily unable to process your request. Please try again later."),
-        "overloaded": ("", "ServiceUnavailable", "The service is temporarily overloaded. Please try again later."),
-        "content_policy": ("", "content_filter", "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry."),
-        "unknown_url": ("", "404", "Resource not found"),
-    }  # fmt: skip
-
-    def base_path(self) -> str:
-        return ""
-
-    def route(self, request: Request) -> tuple[Endpoint, str | None] | None:
-        path = request.path
-        kinds: dict[str, Endpoint] = {"chat/completions": "chat", "embeddings": "embeddings"}
-        if path.startswith("/openai/v1/"):  # the newer style: model in the body, no version needed
-            rest = path.removeprefix("/openai/v1/")
-            return ("models", None) if rest == "models" else _pair(kinds.get(rest), None)
-        if not request.query.get("api-version"):
-            return None
-        if path == "/openai/models":
-            return "models", None
-        if not path.startswith("/openai/deployments/"):
-            return None
-        deployment, _, rest = path.removeprefix("/openai/deployments/").partition("/")
-        return _pair(kinds.get(rest), deployment) if deployment else None
-
-    def check(
-        self, request: Request, keys: Sequence[str], models: Sequence[str] | None
-    ) -> Endpoint:
-        try:
-            return super().check(request, keys, models)
-        except RefusedError as error:
-            if error.problem.status == 404 and error.problem.reason == "unknown_url":  # noqa: PLR2004
-                raise RefusedError(404, reason="unknown_url") from None
-            raise
-
-    def check_key(self, request: Request, keys: Sequence[str]) -> None:
-        if request.api_key not in keys:  # an api-key header or, as with Entra ID, a bearer token
-            raise RefusedError(401)
-
-    def model_of(self, request: Request, body: dict[str, Any]) -> str:
-        route = self.route(request)
-        return (route[1] if route else None) or super().model_of(request, body)
-
-    def extras(self, answer: Answer, chat: Chat) -> dict[str, Any]:
-        found: dict[str, Any] = {"system_fingerprint": "fp_simulated"}
-        if answer != Answer():  # a whole answer, not the frame of a chunk
-            found["prompt_filter_results"] = self._prompt_results()
-        return found
-
-    def _prompt_results(self) -> list[dict[str, Any]]:
-        return [{"prompt_index": 0, "content_filter_results": SAFE}]
-
-    def _results(self, answer: Answer | None) -> dict[str, Any]:
-        if answer is not None and answer.finish == "content_filter":
-            return FILTERED
-        return SAFE
-
-    def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
-        body = super().completion(answer, chat)
-        body["choices"][0]["content_filter_results"] = self._results(answer)
-        return body
-
-    def preamble(self, chat: Chat) -> tuple[bytes, ...]:
-        first = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
-        return (self.event(dump(first | {"prompt_filter_results": self._prompt_results()})),)
-
-    def choice(self, choice: dict[str, Any], answer: Answer | None) -> dict[str, Any]:
-        said = "content" in choice["delta"] and choice["delta"].get("role") is None
-        filtered = answer is not None and answer.finish == "content_filter"
-        return choice | {
-            "content_filter_results": self._results(answer) if said or filtered else {}
-        }
-
-    def error(self, problem: Problem, chat: Chat) -> dict[str, Any]:
-        kind, code, message = self.describe(problem, chat)
-        if problem.reason == "content_policy":
-            result = FILTERED
-            inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": result}
-            return {
-                "error": {
-                    "message": message,
-                    "type": None,
-                    "param": "prompt",
-                    "code": code,
-                    "status": 400,
-                    "innererror": inner,
-                }
-            }
-        if kind == "":  # the gateway in front of the models has a shape of its own
-            return {"error": {"code": code, "message": message}}
-        return super().error(problem, chat)
-
-    def headers(self, request_id: str) -> dict[str, str]:
-        return {
-            "apim-request-id": request_id,
-            "x-request-id": request_id,
-            "x-ms-region": "Simulated",
-            "x-ms-deployment-name": self.model,
-            "azureml-model-session": "simulated",
-            "x-ratelimit-limit-requests": "500",
-            "x-ratelimit-limit-tokens": "50000",
-            "x-ratelimit-remaining-requests": "499",
-            "x-ratelimit-remaining-tokens": "49000",
-        }
-
-
-class GroqWire(OpenAIWire):
-    """Under ``/openai/v1``, with ``x_groq``, ``service_tier`` and usage in seconds."""
-
-    provider = "groq"
-    model = "openai/gpt-oss-20b"
-    key_prefix = "gsk_simulated"
-    words = WORDS | {
-        "401": ("invalid_request_error", "invalid_api_key", "Invalid API Key"),
-        "413": ("tokens", "rate_limit_exceeded", "Request too large for model `{model}` in organization `simulated` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Requested 200000, please reduce your message size and try again."),
-        "429": ("tokens", "rate_limit_exceeded", "Rate limit reached for model `{model}` in organization `simulated` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Used 6000, Requested 100."),
-        "500": ("internal_server_error", None, "Internal Server Error"),
-        "503": ("internal_server_error", None, "Service Unavailable"),
-        "overloaded": ("internal_server_error", None, "{model} is currently over capacity. Please try again and back off exponentially."),
-        "unknown_url": ("invalid_request_error", "unknown_url", "Unknown request URL. Please check the URL for typos, or see the docs at https://console.groq.com/docs/"),
-        "context_length": ("invalid_request_error", "context_length_exceeded", "Please reduce the length of the messages or completion."),
-        "content_policy": ("invalid_request_error", "content_policy_violation", "The request was blocked by the content policy."),
-    }  # fmt: skip
-
-    def base_path(self) -> str:
-        return ""
-
-    def route(self, request: Request) -> tuple[Endpoint, str | None] | None:
-        found: dict[str, Endpoint] = {
-            "/openai/v1/chat/completions": "chat",
-            "/openai/v1/models": "models",
-        }
-        return _pair(found.get(request.path), None)
-
-    def check_key(self, request: Request, keys: Sequence[str]) -> None:
-        if "authorization" not in request.headers or request.api_key not in keys:
-            raise RefusedError(401)
-
-    def error(self, problem: Problem, chat: Chat) -> dict[str, Any]:
-        error = super().error(problem, chat)["error"]
-        return {"error": {k: v for k, v in error.items() if v is not None}}
-
-    def event(self, data: str, *, error: bool = False) -> bytes:
-        return f"event: error\ndata: {data}\n\n".encode() if error else super().event(data)
-
-    def usage(self, answer: Answer, chat: Chat) -> dict[str, Any]:
-        prompt, completion = answer.tokens(chat)
-        return {
-            "queue_time": 0.018,
-            "prompt_tokens": prompt,
-            "prompt_time": 0.002,
-            "completion_tokens": completion,
-            "completion_time": 0.01,
-            "total_tokens": prompt + completion,
-            "total_time": 0.012,
-        }
-
-    def finish_message(self, message: dict[str, Any], answer: Answer) -> None:
-        if answer.refusal:  # Groq has no field for it: the model just says so
-            message["content"] = answer.refusal
-        elif answer.tools and answer.text is None:
-            del message["content"]
-
-    def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
-        if answer.finish == "content_filter":  # no such reason outside of Groq's streams
-            answer = Answer(text=answer.text or "", usage=answer.usage, finish="stop")
-        return super().completion(answer, chat)
-
-    def finish_delta(self, delta: dict[str, Any], answer: Answer) -> None:
-        return None
-
-    def stream(self, answer: Answer, chat: Chat) -> Stream:
-        if answer.refusal:
-            answer = Answer(text=answer.refusal, usage=answer.usage)
-        return super().stream(answer, chat)
-
-    def tool_deltas(self, tool: ToolUse, index: int, chat: Chat) -> list[dict[str, Any]]:
-        return [{"index": index, **self._call(tool, index, chat)}]  # Groq sends a call whole
-
-    def extras(self, answer: Answer, chat: Chat) -> dict[str, Any]:
-        found: dict[str, Any] = {"system_fingerprint": "fp_simulated"}
-        if answer != Answer():
-            found |= {"x_groq": {"id": f"req_{chat.request_id}"}, "service_tier": "on_demand"}
-        return found
-
-    def chunk_extras(
-        self, chat: Chat, answer: Answer | None, *, first: bool, last: bool
-    ) -> dict[str, Any]:
-        if not first and not last:
-            return {}
-        x_groq: dict[str, Any] = {"id": f"req_{chat.request_id}"}
-        if last and answer is not None:
-            x_groq["usage"] = self.usage(answer, chat)
-        return {"x_groq": x_groq}
-
-    def headers(self, request_id: str) -> dict[str, str]:
-        return {
-            "x-request-id": f"req_{request_id}",
-            "x-groq-region": "simulated",
-            "x-ratelimit-limit-requests": "14400",
-            "x-ratelimit-limit-tokens": "18000",
-            "x-ratelimit-remaining-requests": "14399",
-            "x-ratelimit-remaining-tokens": "17900",
-            "x-ratelimit-reset-requests": "6s",
-            "x-ratelimit-reset-tokens": "330ms",
-        }
-
-
-def _pair(endpoint: Endpoint | None, model: str | None) -> tuple[Endpoint, str | None] | None:
-    return None if endpoint is None else (endpoint, model)
 
 
 def _is_number(value: object) -> bool:

@@ -1,0 +1,117 @@
+"""What Groq does differently from OpenAI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llm_unified.testing.protocols.openai import WORDS, OpenAIWire, Route, pair
+from llm_unified.testing.wire import Answer, Chat, Endpoint, Problem, RefusedError, Stream, ToolUse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_unified.testing.journal import Request
+
+__all__ = ["GroqWire"]
+
+
+class GroqWire(OpenAIWire):
+    """Under ``/openai/v1``, with ``x_groq``, ``service_tier`` and usage in seconds."""
+
+    provider = "groq"
+    model = "openai/gpt-oss-20b"
+    key_prefix = "gsk_simulated"
+    words = WORDS | {
+        "401": ("invalid_request_error", "invalid_api_key", "Invalid API Key"),
+        "413": ("tokens", "rate_limit_exceeded", "Request too large for model `{model}` in organization `simulated` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Requested 200000, please reduce your message size and try again."),
+        "429": ("tokens", "rate_limit_exceeded", "Rate limit reached for model `{model}` in organization `simulated` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Used 6000, Requested 100."),
+        "500": ("internal_server_error", None, "Internal Server Error"),
+        "503": ("internal_server_error", None, "Service Unavailable"),
+        "overloaded": ("internal_server_error", None, "{model} is currently over capacity. Please try again and back off exponentially."),
+        "unknown_url": ("invalid_request_error", "unknown_url", "Unknown request URL. Please check the URL for typos, or see the docs at https://console.groq.com/docs/"),
+        "context_length": ("invalid_request_error", "context_length_exceeded", "Please reduce the length of the messages or completion."),
+        "content_policy": ("invalid_request_error", "content_policy_violation", "The request was blocked by the content policy."),
+    }  # fmt: skip
+
+    def base_path(self) -> str:
+        return ""
+
+    def route(self, request: Request) -> Route | None:
+        found: dict[str, Endpoint] = {
+            "/openai/v1/chat/completions": "chat",
+            "/openai/v1/models": "models",
+        }
+        return pair(found.get(request.path), None)
+
+    def check_key(self, request: Request, keys: Sequence[str]) -> None:
+        if "authorization" not in request.headers or request.api_key not in keys:
+            raise RefusedError(401)
+
+    def error(self, problem: Problem, chat: Chat) -> dict[str, Any]:
+        error = super().error(problem, chat)["error"]
+        return {"error": {k: v for k, v in error.items() if v is not None}}
+
+    def event(self, data: str, *, error: bool = False) -> bytes:
+        return f"event: error\ndata: {data}\n\n".encode() if error else super().event(data)
+
+    def usage(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        prompt, completion = answer.tokens(chat)
+        return {
+            "queue_time": 0.018,
+            "prompt_tokens": prompt,
+            "prompt_time": 0.002,
+            "completion_tokens": completion,
+            "completion_time": 0.01,
+            "total_tokens": prompt + completion,
+            "total_time": 0.012,
+        }
+
+    def finish_message(self, message: dict[str, Any], answer: Answer) -> None:
+        if answer.refusal:  # Groq has no field for it: the model just says so
+            message["content"] = answer.refusal
+        elif answer.tools and answer.text is None:
+            del message["content"]
+
+    def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        if answer.finish == "content_filter":  # no such reason outside of Groq's streams
+            answer = Answer(text=answer.text or "", usage=answer.usage, finish="stop")
+        return super().completion(answer, chat)
+
+    def finish_delta(self, delta: dict[str, Any], answer: Answer) -> None:
+        return None
+
+    def stream(self, answer: Answer, chat: Chat) -> Stream:
+        if answer.refusal:
+            answer = Answer(text=answer.refusal, usage=answer.usage)
+        return super().stream(answer, chat)
+
+    def tool_deltas(self, tool: ToolUse, index: int, chat: Chat) -> list[dict[str, Any]]:
+        return [{"index": index, **self._call(tool, index, chat)}]  # Groq sends a call whole
+
+    def extras(self, answer: Answer, chat: Chat) -> dict[str, Any]:
+        found: dict[str, Any] = {"system_fingerprint": "fp_simulated"}
+        if answer != Answer():
+            found |= {"x_groq": {"id": f"req_{chat.request_id}"}, "service_tier": "on_demand"}
+        return found
+
+    def chunk_extras(
+        self, chat: Chat, answer: Answer | None, *, first: bool, last: bool
+    ) -> dict[str, Any]:
+        if not first and not last:
+            return {}
+        x_groq: dict[str, Any] = {"id": f"req_{chat.request_id}"}
+        if last and answer is not None:
+            x_groq["usage"] = self.usage(answer, chat)
+        return {"x_groq": x_groq}
+
+    def headers(self, request_id: str) -> dict[str, str]:
+        return {
+            "x-request-id": f"req_{request_id}",
+            "x-groq-region": "simulated",
+            "x-ratelimit-limit-requests": "14400",
+            "x-ratelimit-limit-tokens": "18000",
+            "x-ratelimit-remaining-requests": "14399",
+            "x-ratelimit-remaining-tokens": "17900",
+            "x-ratelimit-reset-requests": "6s",
+            "x-ratelimit-reset-tokens": "330ms",
+        }
