@@ -1,0 +1,226 @@
+"""``llm-unified check``: what is configured, where each value comes from, what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llm_unified import __version__
+from llm_unified.cli.load import inspected
+from llm_unified.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS
+from llm_unified.settings import Settings, fingerprint
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from llm_unified.assembly import Assembly
+    from llm_unified.cli.output import Output
+    from llm_unified.settings import DeploymentSettings, ProviderSettings
+
+__all__ = ["hints", "run"]
+
+WRONG = 2
+_UNITS = {option.name: option.unit for option in (*OPTIONS, *PROVIDER_OPTIONS)}
+_WARMING = ("keep_alive_interval", "warm_on_startup", "warm_probe")
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value."""
+
+    name: str
+    value: Any
+    """Fit for JSON."""
+    origin: str
+
+    def shown(self) -> str:
+        unit = _UNITS.get(self.name.rpartition(".")[2], "")
+        match self.value:
+            case bool():
+                return "true" if self.value else "false"
+            case None:
+                return "-"
+            case list():
+                return ", ".join(map(str, self.value)) or "none"
+            case float():
+                return f"{self.value:g} {unit}".rstrip()
+            case _:
+                return f"{self.value} {unit}".rstrip()
+
+
+def run(options: argparse.Namespace, out: Output) -> int:
+    """Show everything, or all problems."""
+    found = inspected(options)
+    if found.problems:
+        if out.as_json:
+            out.data({"ok": False, "error": "configuration", "problems": found.problems})
+        else:
+            remarks = _remarks(found)
+            out.failure("configuration", found.problems)
+            for remark in remarks:
+                out.note(f"Hint: {remark}")
+        return WRONG
+    settings = Settings(**found.values)
+    out.keep_secret(settings.secrets())
+    remarks = [*_remarks(found), *hints(settings)]
+    blocks = {
+        provider.name: list(provider_rows(settings, provider)) for provider in settings.providers
+    }
+    if out.as_json:
+        out.data(_as_data(settings, blocks, remarks))
+        return 0
+    out.line("chain: " + " → ".join(settings.chain), "bold")
+    out.line()
+    everything = [*settings_rows(settings), *(row for rows in blocks.values() for row in rows)]
+    rows = [row for row in everything if options.all or _worth_showing(row)]
+    out.table(("SETTING", "VALUE", "FROM"), [(row.name, row.shown(), row.origin) for row in rows])
+    if hidden := len(everything) - len(rows):
+        out.line(f"… and {hidden} defaults (--all shows them)", "dim")
+    out.line()
+    for remark in remarks:
+        out.line(f"hint: {remark}")
+    connections = sum(
+        max(settings.pool_size, *(len(d.api_keys) for d in p.deployments)) * len(p.deployments)
+        for p in settings.providers
+    )
+    count = len(settings.providers)
+    out.line(
+        f"ok: {count} provider{'s' * (count != 1)}, {connections} pool connections. "
+        "Nothing was sent; `llm-unified ping` does that.",
+        "good",
+    )
+    return 0
+
+
+def settings_rows(settings: Settings) -> Iterator[Row]:
+    """Yield what concerns all providers."""
+    origins = settings.origins
+    for option in OPTIONS:
+        value = getattr(settings, option.name)
+        if option.name == "redis_url" and value is not None:
+            parts = urlsplit(value.get_secret_value())
+            value = f"{parts.scheme}://{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
+        elif isinstance(value, frozenset):
+            value = ["all"] if value == FALLBACK_KINDS else sorted(str(kind) for kind in value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        yield Row(option.name, value, origins.get(option.name, "default"))
+
+
+def provider_rows(settings: Settings, provider: ProviderSettings) -> Iterator[Row]:
+    """Yield what concerns one provider; ``groq.model``, or ``azure_openai.1.model`` of several."""
+    origins, several = settings.origins, len(provider.deployments) > 1
+    if provider.timeout is not None:
+        origin = origins.get(f"providers.{provider.name}.timeout", "default")
+        yield Row(f"{provider.name}.timeout", provider.timeout, origin)
+    for number, deployment in enumerate(provider.deployments):
+        for setting, value in _deployment_values(deployment):
+            at = f"providers.{provider.name}"
+            origin = origins.get(f"{at}.deployments.{number}.{setting}") or origins.get(
+                f"{at}.{setting}", "default"
+            )
+            name = (
+                f"{provider.name}.{number}.{setting}" if several else f"{provider.name}.{setting}"
+            )
+            yield Row(name, value, origin)
+
+
+def _deployment_values(deployment: DeploymentSettings) -> Iterator[tuple[str, Any]]:
+    yield "model", deployment.model
+    if deployment.api_base:
+        yield "base_url", deployment.api_base
+    keys = [fingerprint(key) for key in deployment.api_keys]
+    if deployment.litellm_model.startswith("azure/"):
+        yield "api_version", deployment.api_version
+    yield "api_key", keys or ["none"]
+    for name in ("organization", "base_model", "input_cost_per_token", "output_cost_per_token"):
+        if (value := getattr(deployment, name)) is not None:
+            yield name, value
+    if deployment.weight != 1:
+        yield "weight", deployment.weight
+
+
+def _worth_showing(row: Row) -> bool:
+    return row.origin != "default" or "." in row.name or row.name.endswith("_provider")
+
+
+def hints(settings: Settings) -> Iterator[str]:
+    """Yield what is allowed and probably not meant."""
+    given = {name: origin for name, origin in settings.origins.items() if origin != "default"}
+    if len(settings.chain) == 1:
+        if settings.fallback_providers:
+            yield f"LLM_ENABLE_FALLBACK is off: when {settings.chain[0]} fails, nobody takes over."
+        elif settings.chain[0] != "local":
+            yield (
+                f"{settings.chain[0]} is alone: when it fails, nobody takes over. Set the key of a "
+                "second provider."
+            )
+    if settings.pool_size == 1:
+        yield "a pool of one keeps a single connection per deployment open; LLM_POOL_SIZE=3 three."
+    if not settings.enable_connection_warming and (idle := [n for n in _WARMING if n in given]):
+        names = ", ".join(f"LLM_{name.upper()}" for name in idle)
+        yield f"{names}: without effect while LLM_ENABLE_CONNECTION_WARMING is off."
+    if settings.deadline < settings.timeout:
+        yield (
+            f"LLM_TIMEOUT ({settings.timeout:g} s) is longer than LLM_DEADLINE "
+            f"({settings.deadline:g} s), which ends the whole call first."
+        )
+    for provider in settings.providers:
+        for deployment in provider.deployments:
+            parts = urlsplit(deployment.api_base or "")
+            if parts.scheme == "http" and deployment.api_keys and parts.hostname not in _LOCAL:
+                yield f"{provider.name}: http:// sends the key and the prompts in clear."
+
+
+def _remarks(found: Assembly) -> list[str]:
+    """Return what was noticed while reading, in words."""
+    texts = []
+    for _, event, fields in found.events:
+        match event:
+            case "unknown_variable":
+                texts.append(
+                    f"{fields['variable']} is set but unknown, did you mean "
+                    f"{fields['did_you_mean']}?"
+                )
+            case "provider_incomplete":
+                missing = fields["missing"]
+                texts += [f"{t}." for t in missing] if isinstance(missing, tuple) else []
+            case "setting_without_effect":
+                texts.append(
+                    f"{fields['variable']} is without effect: every deployment in the YAML file has "
+                    "a value of its own."
+                )
+            case "primary_replaced":
+                texts.append(
+                    f"{fields['disabled']} is the primary but switched off; "
+                    f"{fields['primary_provider']} takes its place."
+                )
+            case "provider_disabled":
+                texts.append(f"{fields['provider']} is switched off.")
+            case _:
+                texts.append(f"{event}: {fields}")
+    return texts
+
+
+def _as_data(
+    settings: Settings, blocks: dict[str, list[Row]], remarks: list[str]
+) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "version": __version__,
+        "chain": list(settings.chain),
+        "settings": {
+            row.name: {"value": row.value, "origin": row.origin} for row in settings_rows(settings)
+        },
+        "providers": {
+            name: {
+                row.name.removeprefix(f"{name}."): {"value": row.value, "origin": row.origin}
+                for row in rows
+            }
+            for name, rows in blocks.items()
+        },
+        "hints": remarks,
+    }
