@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from llm_unified.deployments import Deployment
-    from llm_unified.providers import ProviderRow
+    from llm_unified.providers import Protocol, ProviderRow
     from llm_unified.settings import Settings
 
 
@@ -271,7 +271,9 @@ class Engine:
         )
         self._clients: PerLoop[dict[str, Any]] = PerLoop(dict, _close_clients, _abandon_clients)
         self._reaping: set[asyncio.Task[None]] = set()
-        self._ssl: Any = None
+        self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
+        self.enough_tokens: dict[str, int] = {}
+        """Endpoints that refused a ping for one token, and what they get instead (`probe`)."""
         self._router = _Router(
             model_list=model_list,
             num_retries=0,
@@ -332,8 +334,6 @@ class Engine:
     def _new_client(self, deployment: Deployment) -> Any:
         if self._row(deployment).protocol == "other":
             return None
-        if self._ssl is None:
-            self._ssl = get_ssl_configuration()
         transport = PoolTransport(
             _aiohttp_transport(self._ssl, keep_alive=KEEP_ALIVE, limit=1),
             _aiohttp_transport(self._ssl, keep_alive=BURST_IDLE, limit=0),
@@ -712,6 +712,20 @@ class Engine:
 
     def _row(self, deployment: Deployment) -> ProviderRow:
         return provider_row(deployment.provider, deployment.litellm_model)
+
+    # -- what `probe` asks for -------------------------------------------------------------------
+
+    async def transport_of(self, deployment: Deployment) -> PoolTransport | None:
+        """This copy's sockets in this loop; ``None`` where LiteLLM uses its own."""
+        return _transport_of(self.client_of(deployment, await self._clients.here()))
+
+    def address_of(self, deployment: Deployment) -> tuple[Protocol, dict[str, Any]]:
+        """The protocol and LiteLLM's parameters of a copy. The key is in clear in them."""
+        return self._row(deployment).protocol, self._by_id[deployment.id]["litellm_params"]
+
+    def timeout_of(self, provider: str) -> float:
+        """Seconds for one attempt."""
+        return self._timeout(provider)
 
     def _timeout(self, provider: str) -> float:
         return self._settings.provider(provider).timeout or self._settings.timeout

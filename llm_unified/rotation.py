@@ -23,7 +23,7 @@ from llm_unified.policy import FOLLOWS, Consequence
 from llm_unified.response import FailureKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from llm_unified.deployments import Deployment
 
@@ -164,6 +164,31 @@ class Rotation:
                         best = (until, provider, asked)
         return None if best is None else (best[1], max(0.0, best[0] - now), best[2])
 
+    def claim(
+        self,
+        deployment: Deployment,
+        *,
+        ahead: float = 0.0,
+        only: Collection[FailureKind] | None = None,
+    ) -> bool:
+        """Whether a ping may go to this very copy now; a trial that is due is then the ping's.
+
+        ``ahead``: seconds by which the ping's trial may come early, so that no user's call makes it.
+        ``only``: leave the trial of what rests for another reason to a user's call.
+        """
+        now = self._clock()
+        with self._lock:
+            rests = self.rests(deployment)
+            for rest in rests:
+                if not rest.open_at(now + (ahead if rest.trial else 0.0)):
+                    return False
+                if rest.trial and only is not None and rest.kind not in only:
+                    return False
+            for rest in rests:
+                if rest.trial:
+                    rest.trying, rest.until = True, min(rest.until, now)
+        return True
+
     # -- who rests -------------------------------------------------------------------------------
 
     def succeeded(self, deployment: Deployment) -> None:
@@ -176,6 +201,14 @@ class Rotation:
                     continue  # a 429 that another call met meanwhile keeps its rest
                 rest.failures = rest.opened = 0
                 rest.until, rest.trial, rest.asked_for, rest.kind = 0.0, False, False, None
+
+    def reconnected(self, deployment: Deployment, cured: Collection[FailureKind]) -> None:
+        """A ping got through: whatever rests for one of these reasons is well again."""
+        with self._lock:
+            for rest in self.rests(deployment):
+                if rest.kind in cured:
+                    rest.failures = rest.opened = 0
+                    rest.until, rest.trial, rest.trying, rest.kind = 0.0, False, False, None
 
     def released(self, deployment: Deployment) -> None:
         """The attempt ended without a verdict (cancelled): a trial may be taken by somebody else."""

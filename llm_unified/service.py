@@ -11,6 +11,7 @@ from llm_unified.background import BackgroundLoop, refuse_inside_loop
 from llm_unified.collector import set_aside
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError, ServiceClosedError
 from llm_unified.formats import response_parser
+from llm_unified.health import CopyState, Health
 from llm_unified.settings import Settings, load_settings
 from llm_unified.stats import Stats
 from llm_unified.streaming import LLMStream, SyncStream
@@ -44,6 +45,8 @@ class UnifiedLLMService:
         """
         self.settings = load_settings() if settings is None else settings
         self._stats = Stats(self.settings.chain)
+        self.health = Health(self.settings.chain)
+        self._listeners: list[Callable[[Attempt, bool], None]] = []
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._background = BackgroundLoop()
@@ -204,6 +207,52 @@ class UnifiedLLMService:
             "stats": self._stats.as_dict(),
         }
 
+    def get_health(self) -> dict[str, dict[str, Any]]:
+        """How each provider of the chain is, from users' requests and pings together; plain data.
+
+        ``{"openai": {"status", "breaker", "rests_for", "last_failure", "seconds_since_failure",
+        "p50_seconds", "p95_seconds", "pings": {…}, "copies": {"openai#0": {…}}}}``, durations in
+        seconds. ``status`` is ``"healthy"``, ``"degraded"``, ``"unhealthy"``, ``"misconfigured"`` or
+        ``"unknown"`` (see `llm_unified.health`); ``breaker`` is that of the copy that is best off.
+        """
+        latencies = self._stats.as_dict()["latency_by_provider"]
+        report: dict[str, dict[str, Any]] = {}
+        for name in self.settings.chain:
+            copies = self.copy_states(name)
+            best = min(copies, key=lambda copy: (copy.rests, copy.trial), default=CopyState(""))
+            kind, ago = self.health.last_failure(name)
+            times = latencies.get(name, {})
+            report[name] = {
+                "status": self.health.status(name, copies).value,
+                "breaker": best.breaker,
+                "rests_for": best.rests,
+                "last_failure": None if kind is None else kind.value,
+                "seconds_since_failure": ago,
+                "p50_seconds": times.get("p50"),
+                "p95_seconds": times.get("p95"),
+                "pings": self.health.pings(name),
+                "copies": {
+                    copy.id: {
+                        "breaker": copy.breaker,
+                        "rests_for": copy.rests,
+                        "reason": None if copy.kind is None else copy.kind.value,
+                    }
+                    for copy in copies
+                },
+            }
+        return report
+
+    def copy_states(self, provider: str) -> list[CopyState]:
+        """What rests of this provider, copy by copy; nothing before the first call."""
+        if self._engine is None:
+            return []
+        states = []
+        for copy, endpoint, credential, seconds in self._engine.rotation.state(provider):
+            later = max((endpoint, credential), key=lambda rest: (rest.kind is not None, rest.until))
+            trial = endpoint.trial or credential.trial
+            states.append(CopyState(copy.id, seconds, later.kind, trial=trial))
+        return states
+
     def _ended(self, call: Call, error: BaseException | None) -> None:
         """One call is over: count it, and say so where somebody else than the first had to answer."""
         if error is None:
@@ -279,6 +328,41 @@ class UnifiedLLMService:
             chain = (provider, *(name for name in chain if name != provider))
         return chain if fallback and self.settings.enable_fallback else chain[:1]
 
+    # -- warmth ----------------------------------------------------------------------------------
+
+    async def warm_connections(
+        self,
+        timeout: float = 20.0,  # noqa: ASYNC109 - the caller's limit, kept inside
+    ) -> dict[str, bool]:
+        """Make the next request of every pool copy as fast as the thousandth: ``{provider: alive}``.
+
+        Loads LiteLLM in a thread, then pings all copies of all providers of the chain at once, over the
+        connections that requests in this event loop will take. ``False``: no copy gave a sign of life
+        within ``timeout`` seconds, loading included, or all of them rest. Never raises.
+        """
+        found = dict.fromkeys(self.settings.chain, False)
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                engine = await self._ready()
+                from llm_unified.probe import warm
+
+                left = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+                await warm(
+                    engine,
+                    self.settings.chain,
+                    found,
+                    probe=self.settings.warm_probe,
+                    seconds=left - 0.1,
+                )
+        except Exception as error:  # noqa: BLE001 - a cold start is slow, not wrong
+            log("warning", "warm_up_incomplete", error=type(error).__name__, **found)
+        return found
+
+    def warm_connections_sync(self, timeout: float = 20.0) -> dict[str, bool]:
+        """`warm_connections` for the synchronous methods, which have connections of their own."""
+        refuse_inside_loop("warm_connections_sync", "warm_connections")
+        return self._background.run(self.warm_connections(timeout))
+
     # -- life ------------------------------------------------------------------------------------
 
     async def _ready(self) -> Engine:
@@ -299,6 +383,22 @@ class UnifiedLLMService:
     def _count(self, attempt: Attempt, counted: bool) -> None:  # noqa: FBT001 - a callback
         if counted:
             self._stats.attempt(attempt)
+        self.health.note(attempt, ping=not counted)
+        for listener in tuple(self._listeners):
+            listener(attempt, counted)
+
+    def subscribe(self, listener: Callable[[Attempt, bool], None]) -> Callable[[], None]:
+        """Call ``listener(attempt, is_a_users_request)`` inline with every attempt, pings included.
+
+        It must be quick and must not raise. Returns what ends the subscription (safe to call twice).
+        """
+        self._listeners.append(listener)
+
+        def end() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return end
 
     async def aclose(self) -> None:
         """Close all sockets and the background loop; calls after this raise `ServiceClosedError`."""

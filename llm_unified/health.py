@@ -1,0 +1,192 @@
+"""How each provider is, from users' requests and pings together. Pure: attempts in, values out.
+
+`status_of` is the rule. `Health` keeps what it needs; the service feeds it every attempt, inline.
+Clocks are handed in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from llm_unified.policy import FOLLOWS, Consequence
+from llm_unified.response import Attempt, FailureKind
+
+__all__ = ["CopyState", "Health", "Status", "is_alive", "status_of"]
+
+RECENT: Final = 300.0
+"""Seconds for which an outcome counts."""
+_KEPT: Final = 20
+_SICK: Final = 3
+_SHAKY: Final = 0.2
+_WRONG: Final = frozenset({FailureKind.AUTH, FailureKind.NOT_FOUND})
+
+
+class Status(StrEnum):
+    """In one word."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    """It answers, but not always, or not with all its copies."""
+    UNHEALTHY = "unhealthy"
+    """Calls go to the next provider."""
+    MISCONFIGURED = "misconfigured"
+    """No key, or no model, that it accepts: somebody must change a setting."""
+    UNKNOWN = "unknown"
+    """Nobody has asked it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyState:
+    """A pool copy as `status_of` sees it."""
+
+    id: str
+    rests: float = 0.0
+    """Seconds until it may be asked again; 0.0: now."""
+    kind: FailureKind | None = None
+    """Why it rests, or why it last failed."""
+    trial: bool = False
+    """The next request to it is a trial that decides whether it rests again."""
+
+    @property
+    def breaker(self) -> str:
+        """``"closed"``, ``"open"``, or ``"half-open"`` when the rest is over and the trial is due."""
+        return "open" if self.rests > 0.0 else "half-open" if self.trial else "closed"
+
+
+def is_alive(attempt: Attempt) -> bool:
+    """Whether this attempt proves that the provider works, even if it refused what was asked.
+
+    A ping for one token that the model answers with "too few" is as good as an answer.
+    """
+    if attempt.kind is None:
+        return True
+    refused = FOLLOWS[attempt.kind] is Consequence.NOTHING
+    return refused and attempt.kind is not FailureKind.CANCELLED and attempt.status is not None
+
+
+def status_of(
+    copies: Collection[CopyState], outcomes: Iterable[bool], *, denied: Collection[str] = ()
+) -> Status:
+    """The rule. ``outcomes``: the recent ones, oldest first; ``denied``: copies whose key is refused.
+
+    * misconfigured: the key or the model of every copy is refused;
+    * unhealthy: every copy rests, or the last three outcomes were failures;
+    * degraded: some copy rests or is refused, the last outcome was a failure, or a fifth of them;
+    * unknown: none of these, and nothing was ever asked.
+    """
+    seen = list(outcomes)
+    wrong = [copy for copy in copies if copy.kind in _WRONG or copy.id in denied]
+    resting = [copy for copy in copies if copy.breaker != "closed" or copy in wrong]
+    if copies and len(wrong) == len(copies):
+        return Status.MISCONFIGURED
+    if copies and len(resting) == len(copies):
+        return Status.UNHEALTHY
+    if len(seen) >= _SICK and not any(seen[-_SICK:]):
+        return Status.UNHEALTHY
+    if resting or (seen and (not seen[-1] or seen.count(False) >= _SHAKY * len(seen))):
+        return Status.DEGRADED
+    return Status.HEALTHY if seen else Status.UNKNOWN
+
+
+@dataclass(slots=True)
+class _Provider:
+    outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    denied: set[str] = field(default_factory=set)
+    failure: FailureKind | None = None
+    failed_at: float | None = None
+    pings: int = 0
+    ping_failures: int = 0
+    pinged_at: float | None = None
+    pinged: datetime | None = None
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Health:
+    """What is known of each provider. Safe from any thread."""
+
+    def __init__(
+        self,
+        providers: Iterable[str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        """``clock``: monotonic seconds; ``now``: local time, for people to read."""
+        self._clock, self._now = clock, now
+        self._lock = threading.Lock()
+        self._providers = {name: _Provider() for name in providers}
+
+    def note(self, attempt: Attempt, *, ping: bool) -> None:
+        """Take one attempt whose verdict is known."""
+        alive = is_alive(attempt)
+        cancelled = attempt.outcome == "cancelled"
+        with self._lock:
+            known = self._providers.setdefault(attempt.provider, _Provider())
+            if ping:
+                known.pings += 1
+                known.ping_failures += not alive
+                known.pinged_at, known.pinged = self._clock(), self._now()
+                known.tokens += attempt.usage.total_tokens if attempt.usage else 0
+                known.cost_usd += attempt.cost_usd or 0.0
+                if attempt.kind is FailureKind.AUTH:
+                    known.denied.add(attempt.deployment)
+            if alive:
+                known.denied.discard(attempt.deployment)
+            elif cancelled:
+                return  # the caller went away; that says nothing about the provider
+            else:
+                known.failure, known.failed_at = attempt.kind, self._clock()
+            known.outcomes.append((self._clock(), alive))
+
+    def status(self, provider: str, copies: Collection[CopyState]) -> Status:
+        """In one word, by `status_of`; a last outcome that is long ago still counts."""
+        with self._lock:
+            known = self._providers.get(provider) or _Provider()
+            oldest = self._clock() - RECENT
+            recent = [alive for at, alive in known.outcomes if at >= oldest]
+            if not recent and known.outcomes:
+                recent = [known.outcomes[-1][1]]
+            return status_of(copies, recent, denied=known.denied)
+
+    def last_failure(self, provider: str) -> tuple[FailureKind | None, float | None]:
+        """``(kind, seconds ago)`` of the last failure, ping or not."""
+        with self._lock:
+            known = self._providers.get(provider) or _Provider()
+            if known.failed_at is None:
+                return None, None
+            return known.failure, max(0.0, self._clock() - known.failed_at)
+
+    def pings(self, provider: str) -> dict[str, Any]:
+        """``{"last_ping", "seconds_since_ping", "total_pings", "failures", "failure_rate"}``.
+
+        ``last_ping`` is ISO 8601 in local time, ``None`` before the first.
+        """
+        with self._lock:
+            known = self._providers.get(provider) or _Provider()
+            since = None if known.pinged_at is None else max(0.0, self._clock() - known.pinged_at)
+            return {
+                "last_ping": known.pinged.isoformat(timespec="seconds") if known.pinged else None,
+                "seconds_since_ping": since,
+                "total_pings": known.pings,
+                "failures": known.ping_failures,
+                "failure_rate": known.ping_failures / known.pings if known.pings else 0.0,
+            }
+
+    def spent(self, provider: str) -> dict[str, Any]:
+        """What the pings cost: ``{"pings", "failures", "tokens", "estimated_cost_usd"}``."""
+        with self._lock:
+            known = self._providers.get(provider) or _Provider()
+            return {
+                "pings": known.pings,
+                "failures": known.ping_failures,
+                "tokens": known.tokens,
+                "estimated_cost_usd": known.cost_usd,
+            }

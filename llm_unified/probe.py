@@ -1,0 +1,167 @@
+"""Pings: the smallest request that keeps one pool copy's connection and code path warm.
+
+A ping asks exactly one copy, over the connection that users' requests to it take. It is not a user's
+request: statistics do not count it. Rests and ``Retry-After`` bind it like everybody (`Rotation.claim`),
+except that a breaker's trial is best made by a ping.
+
+``completion``: an answer of one token. It proves everything, and what it finds is treated like what a
+user's request finds. ``connection``: the list of models, which costs no token. It proves the connection and
+the key, so it opens the breaker when there is no connection, and closes it only where that was the trouble.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+import httpx
+
+from llm_unified.engine import Call
+from llm_unified.errors import LLMError
+from llm_unified.health import is_alive
+from llm_unified.policy import Verdict
+from llm_unified.response import FailureKind
+from llm_unified.transport import WIRE, Wire, socket_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from llm_unified.deployments import Deployment
+    from llm_unified.engine import Engine
+    from llm_unified.providers import Protocol
+    from llm_unified.response import Attempt
+
+__all__ = ["CURED_BY_CONNECTION", "PATIENCE", "models_request", "ping", "warm"]
+
+Probe = Literal["completion", "connection"]
+PATIENCE: Final = 10.0
+"""Seconds after which a ping has failed."""
+_FAIR: Final = 5.0  # less is no proof that a provider hangs
+CURED_BY_CONNECTION: Final = frozenset({FailureKind.CONNECTION, FailureKind.AUTH})
+"""What a connection probe can find to be over."""
+_ONE: Final = 1
+_SOME: Final = 16  # the newer models of OpenAI refuse less
+_PING: Final = ({"role": "user", "content": "ping"},)
+
+
+async def ping(
+    engine: Engine, deployment: Deployment, probe: Probe, *, seconds: float = PATIENCE
+) -> Attempt:
+    """Ask this copy, whatever rests; the attempt, however it ended. Raises nothing of its own."""
+    transport = await engine.transport_of(deployment) if probe == "connection" else None
+    if transport is None:  # the copy's sockets are LiteLLM's: a completion is all there is
+        return await _complete(engine, deployment, seconds)
+    return await _knock(engine, deployment, transport, seconds)
+
+
+async def _complete(engine: Engine, deployment: Deployment, seconds: float) -> Attempt:
+    call = _call(engine, deployment, seconds)
+    try:
+        with contextlib.suppress(LLMError):
+            await engine.complete(call)
+    finally:
+        if not call.attempts:
+            engine.rotation.released(deployment)
+    if not call.attempts:  # LiteLLM would not even send it
+        verdict = Verdict(FailureKind.BAD_REQUEST, "could not be prepared")
+        return engine.record(call, deployment, verdict, Wire(), call.started)
+    attempt = call.attempts[-1]
+    if attempt.kind is FailureKind.BAD_REQUEST:
+        engine.enough_tokens[deployment.endpoint] = _SOME
+    if attempt.kind is not None and is_alive(attempt):
+        engine.rotation.succeeded(deployment)
+    return attempt
+
+
+async def _knock(
+    engine: Engine, deployment: Deployment, transport: httpx.AsyncBaseTransport, seconds: float
+) -> Attempt:
+    call, wire, began = _call(engine, deployment, seconds), Wire(), time.monotonic()
+    request = models_request(*engine.address_of(deployment))
+    token = WIRE.set(wire)
+    fault: tuple[FailureKind, str] | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            response = await transport.handle_async_request(request)  # this follows no redirect
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not leave a trial hanging
+        words = type(error).__name__
+        fault = (wire.fault, wire.reason) if wire.fault is not None else socket_fault(error)
+        fault = fault or (FailureKind.CONNECTION, words)
+    except asyncio.CancelledError:
+        engine.rotation.released(deployment)
+        verdict = Verdict(FailureKind.CANCELLED, "stopped waiting")
+        engine.record(call, deployment, verdict, wire, began)
+        raise
+    finally:
+        WIRE.reset(token)
+    if fault is not None:
+        engine.failed(call, deployment, Verdict(*fault, status=wire.status), wire, began)
+        return call.attempts[-1]
+    if wire.status in (401, 403) and b"scopes" not in wire.body:  # a key may lack `api.model.read`
+        engine.rotation.released(deployment)
+        verdict = Verdict(FailureKind.AUTH, "key refused", wire.status)
+        return engine.record(call, deployment, verdict, wire, began)
+    if wire.status is not None and wire.status < 500:  # noqa: PLR2004 - the HTTP classes
+        engine.rotation.reconnected(deployment, CURED_BY_CONNECTION)
+    engine.rotation.released(deployment)
+    return engine.record(call, deployment, None, wire, began)
+
+
+def _call(engine: Engine, deployment: Deployment, seconds: float) -> Call:
+    limit = min(seconds, engine.timeout_of(deployment.provider))
+    return Call(
+        chain=(deployment.provider,),
+        messages=_PING,
+        params={"max_tokens": engine.enough_tokens.get(deployment.endpoint, _ONE)},
+        deadline=limit,
+        timeout=limit,
+        pinned=deployment,
+        empty_is_fine=True,
+        counted=False,
+    )
+
+
+def models_request(protocol: Protocol, params: Mapping[str, str]) -> httpx.Request:
+    """The request for the list of models, in this vendor's way."""
+    base, key = params["api_base"].rstrip("/"), params.get("api_key", "")
+    headers = {"accept": "application/json", "user-agent": "llm-unified"}
+    if protocol == "azure":
+        url = f"{base}/openai/models?api-version={params['api_version']}"
+        headers["api-key"] = key
+    elif protocol == "anthropic":
+        url = f"{base}/v1/models"
+        headers |= {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    else:
+        url = f"{base}/models"
+        headers["authorization"] = f"Bearer {key}"
+    return httpx.Request("GET", url, headers=headers)
+
+
+async def warm(
+    engine: Engine,
+    providers: Collection[str],
+    found: dict[str, bool],
+    *,
+    probe: Probe,
+    seconds: float,
+) -> None:
+    """Ping all copies of these providers at once; ``found[provider]`` becomes true with the first life sign.
+
+    Copies that wait for a trial of their endpoint go in a second round, when it succeeded.
+    """
+    limit = min(PATIENCE, max(_FAIR, seconds))
+    waiting = [d for d in engine.deployments.values() if d.provider in providers]
+    while asked := [d for d in waiting if engine.rotation.claim(d)]:
+        waiting = [d for d in waiting if d not in asked]
+
+        async def one(deployment: Deployment) -> None:
+            if is_alive(await ping(engine, deployment, probe, seconds=limit)):
+                found[deployment.provider] = True
+
+        await asyncio.gather(*map(one, asked), return_exceptions=True)
