@@ -18,6 +18,7 @@ from llm_unified.service import UnifiedLLMService
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from llm_unified.cli.output import Cell, Output
     from llm_unified.response import Attempt
@@ -33,7 +34,7 @@ _LOCAL: Final = "local"
 class Case:
     """One rehearsal."""
 
-    broken: str | None
+    broken: tuple[str, ...]
     attempts: tuple[Attempt, ...]
     error: str | None = None
 
@@ -49,7 +50,7 @@ class Case:
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
-    """Break nobody, then each provider of the chain; show who answers."""
+    """Break nobody, each provider in turn, and more and more of the chain; show who answers."""
     from llm_unified.testing.background import BackgroundLoop
     from llm_unified.testing.traps import Traps
 
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace, out: Output) -> int:
         dead_end = traps.origin("blackhole" if options.hang else "refused")
         cases = [
             asyncio.run(_rehearsed(settings, broken, dead_end, options.tokens))
-            for broken in (None, *settings.chain)
+            for broken in _cases(settings.chain)
         ]
     finally:
         traps.close()
@@ -78,20 +79,29 @@ def run(options: argparse.Namespace, out: Output) -> int:
         out.line(f"ok: somebody answers in every case; failover costs at most {slowest}.", "good")
         return 0
     for case in failed:
-        who = f"with {case.broken} broken" if case.broken else "with nobody broken"
-        out.note(f"Nobody answers {who}. {_next_step(settings, case)}")
+        out.note(
+            f"Nobody answers with {', '.join(case.broken) or 'nobody'} broken. {_next_step(settings, case)}"
+        )
     return DOWN
 
 
-def with_broken(settings: Settings, name: str, dead_end: str) -> Settings:
-    """Return settings in which nothing can reach this provider."""
-    names = {name: f"{name}!" if name == _LOCAL else name}  # by its own name it would be started
+def _cases(chain: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return who is broken in each case: nobody, one, and more and more until the last is alone."""
+    one = [(name,) for name in chain]
+    more = [chain[:count] for count in range(2, len(chain))]
+    return [(), *one, *more]
+
+
+def with_broken(settings: Settings, broken: Iterable[str], dead_end: str) -> Settings:
+    """Return settings in which nothing can reach these providers."""
+    # By its own name the embedded model would be started and asked.
+    names = {name: f"{name}!" if name == _LOCAL else name for name in broken}
     return settings.model_copy(
         update={
             "primary_provider": names.get(settings.primary_provider, settings.primary_provider),
             "fallback_providers": tuple(names.get(n, n) for n in settings.fallback_providers),
             "providers": tuple(
-                _broken(p, names[name], dead_end) if p.name == name else p
+                _broken(p, names[p.name], dead_end) if p.name in names else p
                 for p in settings.providers
             ),
             "redis_url": None,  # other processes must not learn of it
@@ -117,12 +127,10 @@ def _diverted(provider: str, deployment: DeploymentSettings, dead_end: str) -> D
     )
 
 
-async def _rehearsed(settings: Settings, broken: str | None, dead_end: str, tokens: int) -> Case:
-    if broken is not None:
-        settings = with_broken(settings, broken, dead_end)
-    else:
-        settings = settings.model_copy(update={"redis_url": None})
-    async with UnifiedLLMService(settings) as service:
+async def _rehearsed(
+    settings: Settings, broken: tuple[str, ...], dead_end: str, tokens: int
+) -> Case:
+    async with UnifiedLLMService(with_broken(settings, broken, dead_end)) as service:
         try:
             response = await service.generate_response_async(QUESTION, max_tokens=tokens)
         except LLMError as error:
@@ -134,7 +142,7 @@ def _row(case: Case) -> list[Cell]:
     attempts = case.attempts
     failed = attempts if case.error else attempts[:-1]
     return [
-        case.broken or "nobody",
+        ", ".join(case.broken) or "nobody",
         (case.answered, "good") if case.answered else ("NOBODY", "bad"),
         milliseconds(sum(attempt.seconds for attempt in attempts)),
         milliseconds(case.lost) if failed else "-",
@@ -143,7 +151,7 @@ def _row(case: Case) -> list[Cell]:
 
 
 def _next_step(settings: Settings, case: Case) -> str:
-    if case.broken is None:
+    if not case.broken:
         return "`llm-unified ping` shows what is wrong with each."
     if len(settings.chain) == 1:
         return (
@@ -156,7 +164,7 @@ def _next_step(settings: Settings, case: Case) -> str:
 
 def _as_data(case: Case) -> dict[str, Any]:
     return {
-        "broken": case.broken,
+        "broken": list(case.broken),
         "answered_by": case.answered,
         "milliseconds": round(sum(a.seconds for a in case.attempts) * 1000, 1),
         "lost_milliseconds": round(case.lost * 1000, 1),

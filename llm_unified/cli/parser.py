@@ -23,31 +23,29 @@ exit codes: 0 well; 1 a provider is down, or nobody answered; 2 something given 
 Settings come from the environment and from the YAML file in --config or LLM_CONFIG_FILE."""
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Return help of one width, wherever it is printed: in a terminal, a pipe, a document."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=100)
+
+
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose complaints name the next step."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _formatter)
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\nTry `{self.prog} --help`.\n")
 
-
-class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg] # noqa: SLF001
-    """Sub-commands with a did-you-mean."""
-
-    def __call__(
-        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
-    ) -> None:
-        name = values[0]
-        if name not in self.choices:
-            near = get_close_matches(name, self.choices, 1)
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001
+            near = get_close_matches(str(value), action.choices, 1)
             hint = (
-                f", did you mean {near[0]}?" if near else ". There are " + ", ".join(self.choices)
+                f", did you mean {near[0]}?" if near else ". There are " + ", ".join(action.choices)
             )
-            parser.error(f"there is no command {name!r}{hint}")
-        super().__call__(parser, namespace, values, option_string)
+            self.error(f"there is no command {value!r}{hint}")
+        super()._check_value(action, value)
 
 
 class _Version(argparse.Action):
@@ -82,9 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     shared = argparse.ArgumentParser(add_help=False)
     _common(shared, config=argparse.SUPPRESS, json=argparse.SUPPRESS)
-    commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", action=_Commands, parser_class=_Parser
-    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     for add in (_check, _ping, _ask, _drill, _watch, _export, _vendor, _demo, _completion):
         add(commands, shared)
     return parser
@@ -181,9 +177,9 @@ def _drill(commands: Any, shared: argparse.ArgumentParser) -> None:
         shared,
         "drill",
         "rehearse failover: break each provider in turn and see who answers, how fast",
-        "\nIt is broken here, on this machine: nothing is sent to it, and nobody else notices.\n"
-        "The others are really asked one short question. The exit code is 1 if some case is left\n"
-        "without an answer.",
+        "\nThen the first two, the first three, until the last one is alone. A provider is broken here,\n"
+        "on this machine: nothing is sent to it, and nobody else notices. The others are really asked\n"
+        "one short question. The exit code is 1 if some case is left without an answer.",
         "llm-unified drill\n"
         "llm-unified drill --hang          it accepts connections and stays silent: the slow way\n"
         "llm-unified drill --json",
@@ -315,4 +311,8 @@ def options_of(parser: argparse.ArgumentParser) -> Sequence[argparse.Action]:
 
 def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """Return the sub-commands of the main parser."""
-    return next(dict(a.choices) for a in options_of(parser) if isinstance(a, _Commands))
+    return next(
+        dict(action.choices)
+        for action in options_of(parser)
+        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - no public name
+    )
