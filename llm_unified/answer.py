@@ -94,7 +94,10 @@ class Assembly:
         self.upstream_id = self.upstream_id or getattr(chunk, "id", None)
         self.upstream_model = getattr(chunk, "model", None) or self.upstream_model
         self.created = self.created or getattr(chunk, "created", None)
-        if (usage := getattr(chunk, "usage", None)) is not None:
+        usage = getattr(chunk, "usage", None)
+        if usage is None:  # not asked for on the wire: LiteLLM puts what came into the last chunk
+            usage = (getattr(chunk, "_hidden_params", None) or {}).get("usage")
+        if usage is not None:
             self.usage = usage_of(usage)
         if not chunk.choices:
             return None

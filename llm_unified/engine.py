@@ -32,6 +32,7 @@ from llm_unified.errors import (
     LLMError,
     StreamInterruptedError,
 )
+from llm_unified.formats import adapt
 from llm_unified.loops import PerLoop
 from llm_unified.policy import TRANSIENT, Evidence, Verdict, attempt_budget, classify
 from llm_unified.providers import provider_row
@@ -64,6 +65,7 @@ def _switches() -> Iterator[None]:
     """
     wanted = {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
         "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": "CRITICAL",
     }
@@ -84,10 +86,13 @@ with _switches():
     import litellm
     from litellm import Router
     from litellm._internal_context import is_internal_call
+    from litellm.anthropic_beta_headers_manager import reload_beta_headers_config
     from litellm.exceptions import MidStreamFallbackError
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
     from openai import AsyncAzureOpenAI, AsyncOpenAI
+
+    reload_beta_headers_config()  # read now, from the package, or the first schema asks the network
 
 litellm.disable_hf_tokenizer_download = True  # else a llama stream blocks the loop for 23 s when offline
 litellm.expose_router_debug_in_errors = False
@@ -132,6 +137,8 @@ class Call:
     """Seconds for one attempt; ``None``: as configured."""
     model: str | None = None
     """Overrides the first provider's model."""
+    same_model: bool = False
+    """``model`` is for all providers (embeddings)."""
     accept: Callable[[LLMResponse], Any] | None = None
     parser: Callable[[str], Any] | None = None
     stream: bool = False
@@ -161,6 +168,26 @@ class Call:
 
 
 _CALL: ContextVar[Call | None] = ContextVar("llm_unified_call", default=None)
+
+
+class _Once:
+    """LiteLLM sets ``max_retries`` on the client that it is given, for embeddings to 2 at least."""
+
+    @property
+    def max_retries(self) -> int:
+        return 0
+
+    @max_retries.setter
+    def max_retries(self, _: int) -> None:
+        pass
+
+
+class _OpenAIClient(_Once, AsyncOpenAI):
+    """The SDK's client, which asks once."""
+
+
+class _AzureClient(_Once, AsyncAzureOpenAI):
+    """Azure's, likewise."""
 
 
 class _Router(Router):
@@ -194,8 +221,9 @@ class _Router(Router):
         call = _CALL.get()
         if call is None:
             raise _NextError("the Router is driven by the service only")
-        copied = _copy(call.messages)  # translations mutate messages; the next provider needs them whole
-        kwargs["messages"] = copied
+        # Translations mutate messages; the next provider needs them whole.
+        kwargs["messages"] = _copy(call.messages)
+        adapt(self.engine.protocol(model), kwargs)
         return await self.engine.attempt(
             call, model, lambda: super(_Router, self)._acompletion(model, **kwargs)
         )
@@ -324,6 +352,10 @@ class Engine:
         prefix = self._row(deployment).litellm_model(model)
         return {**entry, "litellm_params": {**entry["litellm_params"], "model": prefix}}
 
+    def protocol(self, provider: str) -> Protocol:
+        """What goes over this provider's wire."""
+        return self._row(next(d for d in self.deployments.values() if d.provider == provider)).protocol
+
     def client_of(self, deployment: Deployment, clients: dict[str, Any]) -> Any:
         """The client of this copy in this loop; ``None`` lets LiteLLM use one of its own."""
         client = clients.get(deployment.id)
@@ -353,15 +385,14 @@ class Engine:
             transport=transport, follow_redirects=True, timeout=_CLIENT_TIMEOUT, trust_env=False
         )
         if protocol == "azure":
-            return AsyncAzureOpenAI(
+            return _AzureClient(
                 api_key=params["api_key"],
                 azure_endpoint=params["api_base"],
                 api_version=params["api_version"],
-                max_retries=0,
                 http_client=http,
             )
-        return AsyncOpenAI(
-            api_key=params["api_key"], base_url=params["api_base"], max_retries=0, http_client=http
+        return _OpenAIClient(
+            api_key=params["api_key"], base_url=params["api_base"], http_client=http
         )
 
     # -- one call --------------------------------------------------------------------------------
@@ -706,7 +737,7 @@ class Engine:
         return attempt
 
     def _model(self, call: Call, deployment: Deployment) -> str:
-        if call.model is not None and deployment.provider == call.chain[0]:
+        if call.model is not None and (call.same_model or deployment.provider == call.chain[0]):
             return call.model
         return deployment.model
 
@@ -875,7 +906,7 @@ class EngineStream:
             getattr(self._inner, name, None) is not None
             for name in ("received_finish_reason", "intermittent_finish_reason")
         )
-        if not finished or (wire.end_marker is not None and not wire.marked):
+        if not finished or (wire.is_stream and wire.end_marker is not None and not wire.marked):
             if wire.fault is not None:
                 raise NoAnswerError(wire.reason, wire.fault)
             verdict = _inside(wire, "stream ended without its end marker")

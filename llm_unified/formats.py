@@ -10,7 +10,25 @@ from llm_unified.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["response_parser"]
+__all__ = ["adapt", "response_parser"]
+
+_JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no prose, no code fence."
+
+
+def adapt(protocol: str, params: dict[str, Any]) -> None:
+    """Mend, in place, what LiteLLM would get wrong for this protocol.
+
+    Anthropic has no JSON mode, and LiteLLM drops the wish in silence: it is asked for in words. For Groq
+    with ``response_format`` LiteLLM sends no stream, so ``stream_options`` would be refused.
+    """
+    wanted = params.get("response_format")
+    if wanted is None:
+        return
+    if protocol == "anthropic" and isinstance(wanted, dict) and wanted.get("type") == "json_object":
+        del params["response_format"]
+        params["messages"].append({"role": "user", "content": _JSON_INSTRUCTION})
+    elif protocol == "groq":
+        params.pop("stream_options", None)
 
 
 def response_parser(given: Any) -> tuple[Any, Callable[[str], Any] | None]:
@@ -42,6 +60,9 @@ def response_parser(given: Any) -> tuple[Any, Callable[[str], Any] | None]:
 
 
 def _json_object(text: str) -> Any:
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text[3:-3].removeprefix("json")
     data = json.loads(text)
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - the caller looks for ValueError

@@ -37,6 +37,8 @@ class ProviderRow:
     default_api_version: str | None = None
     end_marker: bytes | None = None
     """What the last event of a whole stream contains; ``None``: unknown, cannot be checked."""
+    embeds: bool = True
+    """Whether it offers embeddings."""
     needs: tuple[str, ...] = ()
     """The settings without which it cannot be asked, besides its model."""
     spellings: Mapping[str, str] = field(default_factory=dict)
@@ -96,6 +98,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 default_model="openai/gpt-oss-20b",
                 default_base_url="https://api.groq.com/openai/v1",
                 end_marker=b"[DONE]",
+                embeds=False,
                 needs=("api_key",),
             ),
             ProviderRow(
@@ -106,6 +109,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 default_model="claude-haiku-4-5",
                 default_base_url="https://api.anthropic.com",
                 end_marker=b"message_stop",
+                embeds=False,
                 needs=("api_key",),
             ),
             ProviderRow(
@@ -114,6 +118,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 protocol="openai",
                 default_model="smollm2-135m-instruct",
                 end_marker=b"[DONE]",
+                embeds=False,
             ),
         )
     }

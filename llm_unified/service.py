@@ -12,6 +12,8 @@ from llm_unified.collector import set_aside
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError, ServiceClosedError
 from llm_unified.formats import response_parser
 from llm_unified.health import CopyState, Health
+from llm_unified.many import ask_many
+from llm_unified.providers import provider_row
 from llm_unified.settings import Settings, load_settings
 from llm_unified.stats import Stats
 from llm_unified.streaming import LLMStream, SyncStream
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from llm_unified.engine import Call, Engine
-    from llm_unified.response import Attempt, LLMResponse
+    from llm_unified.response import Attempt, Embedding, LLMResponse
 
 __all__ = ["UnifiedLLMService", "get_llm_service"]
 
@@ -94,7 +96,7 @@ class UnifiedLLMService:
             DeadlineExceededError: nobody answered in time.
             ServiceClosedError: after `close`.
         """
-        call = await self._call(
+        call = await self._chat(
             messages,
             _given(temperature=temperature, max_tokens=max_tokens, tools=tools) | extra,
             provider=provider,
@@ -159,7 +161,7 @@ class UnifiedLLMService:
         """
 
         async def start() -> tuple[Engine, Call]:
-            call = await self._call(
+            call = await self._chat(
                 messages,
                 {"stream_options": {"include_usage": True}}
                 | _given(temperature=temperature, max_tokens=max_tokens, tools=tools)
@@ -194,6 +196,86 @@ class UnifiedLLMService:
         refuse_inside_loop("stream_response", "stream_response_async")
         stream = self.stream_response_async(messages, temperature, max_tokens, tools, **options)
         return SyncStream(stream, self._background)
+
+    # -- many, and vectors -----------------------------------------------------------------------
+
+    async def generate_many_async(
+        self,
+        conversations: Sequence[Sequence[Mapping[str, Any]]],
+        *,
+        concurrency: int = 8,
+        progress: bool = False,
+        **options: Any,
+    ) -> list[LLMResponse | LLMError]:
+        """Ask many conversations, at most ``concurrency`` at a time.
+
+        The result has the order of ``conversations``; one that failed is there as its `LLMError` (a
+        value, not raised). ``options`` are those of `generate_response_async` and hold for each item, the
+        deadline too. ``progress``: a bar on stderr, if that is a terminal.
+        """
+        if concurrency < 1:
+            raise BadRequestError(f"concurrency must be at least 1, not {concurrency!r}")
+
+        async def ask(messages: Sequence[Mapping[str, Any]]) -> LLMResponse:
+            return await self.generate_response_async(messages, **options)
+
+        return await ask_many(ask, conversations, concurrency=concurrency, progress=progress)
+
+    def generate_many(
+        self, conversations: Sequence[Sequence[Mapping[str, Any]]], **options: Any
+    ) -> list[LLMResponse | LLMError]:
+        """`generate_many_async`, synchronous."""
+        refuse_inside_loop("generate_many", "generate_many_async")
+        return self._background.run(self.generate_many_async(conversations, **options))
+
+    async def embed_async(
+        self,
+        inputs: str | Sequence[str],
+        *,
+        model: str,
+        provider: str | None = None,
+        fallback: bool = True,
+        deadline: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of one attempt
+        **extra: Any,
+    ) -> Embedding:
+        """Vectors of ``inputs``, in their order, from one embedding model.
+
+        Vectors of different models cannot be compared, so every provider of the chain is asked for this
+        very ``model`` (Azure: a deployment of that name) or not at all.
+
+        Raises:
+            BadRequestError: there is nothing to embed.
+            ConfigurationError: no provider of the chain offers embeddings.
+            AllProvidersFailedError: nobody answered.
+        """
+        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise BadRequestError("inputs must be a text or a list of texts, and not empty")
+        chain = self._chain(provider, fallback=fallback)
+        able = tuple(name for name in chain if provider_row(name).embeds)
+        if not able:
+            raise ConfigurationError(
+                f"none of {', '.join(chain)} offers embeddings; add openai or azure_openai to the chain"
+            )
+        call = await self._call(
+            texts, dict(extra), able, model=model, deadline=deadline, timeout=timeout
+        )
+        call.same_model = True
+        engine = await self._ready()
+        self._stats.started()
+        try:
+            embedding = await engine.embed(call)
+        except BaseException as error:
+            self._ended(call, error)
+            raise
+        self._ended(call, None)
+        return replace(embedding, attempts=tuple(call.attempts))
+
+    def embed(self, inputs: str | Sequence[str], **options: Any) -> Embedding:
+        """`embed_async`, synchronous."""
+        refuse_inside_loop("embed", "embed_async")
+        return self._background.run(self.embed_async(inputs, **options))
 
     # -- what happened ---------------------------------------------------------------------------
 
@@ -282,40 +364,50 @@ class UnifiedLLMService:
 
     # -- from arguments to a call ----------------------------------------------------------------
 
-    async def _call(  # noqa: PLR0913 - as above
+    async def _call(
+        self,
+        messages: Sequence[Any],
+        params: dict[str, Any],
+        chain: tuple[str, ...],
+        *,
+        deadline: float | None,
+        timeout: float | None,  # noqa: ASYNC109 - of one attempt
+        **rest: Any,
+    ) -> Call:
+        for name, value in (("deadline", deadline), ("timeout", timeout)):
+            if value is not None and not value > 0:
+                raise BadRequestError(f"{name} must be more than 0 seconds, not {value!r}")
+        await self._ready()
+        from llm_unified.engine import Call
+
+        return Call(
+            chain=chain,
+            messages=messages,
+            params=params,
+            deadline=self.settings.deadline if deadline is None else deadline,
+            timeout=timeout,
+            **rest,
+        )
+
+    async def _chat(
         self,
         messages: Sequence[Mapping[str, Any]],
         params: dict[str, Any],
         *,
         provider: str | None,
-        model: str | None,
         fallback: bool,
-        deadline: float | None,
-        timeout: float | None,  # noqa: ASYNC109 - of one attempt
-        accept: Callable[[LLMResponse], Any] | None,
         response_format: Any,
+        **rest: Any,
     ) -> Call:
         if isinstance(messages, str | bytes) or not all(isinstance(m, dict) for m in messages):
-            raise BadRequestError('messages must be a list of dicts like {"role": "user", "content": "Hi"}')
-        for name, value in (("deadline", deadline), ("timeout", timeout)):
-            if value is not None and not value > 0:
-                raise BadRequestError(f"{name} must be more than 0 seconds, not {value!r}")
+            raise BadRequestError(
+                'messages must be a list of dicts like {"role": "user", "content": "Hi"}'
+            )
         parser = None
         if response_format is not None:
             params["response_format"], parser = response_parser(response_format)
-        await self._ready()
-        from llm_unified.engine import Call
-
-        return Call(
-            chain=self._chain(provider, fallback=fallback),
-            messages=messages,
-            params=params,
-            deadline=self.settings.deadline if deadline is None else deadline,
-            timeout=timeout,
-            model=model,
-            accept=accept,
-            parser=parser,
-        )
+        chain = self._chain(provider, fallback=fallback)
+        return await self._call(messages, params, chain, parser=parser, **rest)
 
     def _chain(self, provider: str | None, *, fallback: bool) -> tuple[str, ...]:
         chain = self.settings.chain

@@ -60,6 +60,11 @@ class Wire:
     on_request: Callable[[], None] | None = None
 
     @property
+    def is_stream(self) -> bool:
+        """LiteLLM makes a stream of a whole answer for Groq with ``response_format``."""
+        return not self.headers.get("content-type", "").startswith("application/json")
+
+    @property
     def request_id(self) -> str | None:
         for name in ("x-request-id", "request-id", "apim-request-id", "x-groq-id"):
             if value := self.headers.get(name):

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from llm_unified import UnifiedLLMService, load_settings
+from llm_unified import LLMError, UnifiedLLMService, load_settings
 from llm_unified import engine as door
 from llm_unified.deployments import build_model_list
 from llm_unified.testing import Simulator, faults, replies
@@ -270,6 +270,24 @@ async def test_messages_reach_every_provider_whole(sim: Simulator) -> None:
         await service.generate_response_async(messages)
     assert sim.openai.requests[0].body["messages"] == messages
     assert messages == [{"role": "system", "content": "Be brief."}, *HELLO]
+
+
+async def test_why_clients_ask_once(sim: Simulator) -> None:
+    """LiteLLM raises ``max_retries`` on the client for embeddings; ours does not budge."""
+    sim.openai.script(faults.status(500))
+    async with UnifiedLLMService(load_settings(sim.environ("openai"))) as service:
+        with pytest.raises(LLMError):
+            await service.embed_async("x", model="text-embedding-3-small")
+    assert len(sim.openai.requests) == 1
+
+
+async def test_structured_answers_of_anthropic_need_no_network(sim: Simulator) -> None:
+    """LiteLLM looks up a list of beta headers; it was read from the package (the guard would notice)."""
+    sim.anthropic.script(replies.json({"x": 1}))
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    async with UnifiedLLMService(load_settings(sim.environ("anthropic"))) as service:
+        response = await service.generate_response_async(HELLO, response_format=schema)
+    assert response.parsed == {"x": 1}
 
 
 async def test_two_services_do_not_cool_each_other(sim: Simulator) -> None:
