@@ -46,7 +46,9 @@ class Served:
 @dataclass
 class _Running:
     served: Served
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
+    lease: int
+    """Our end of the pipe. A bare descriptor: it closes with the process and not before."""
     owner: int
     """The process that started it; a forked child only borrows it."""
 
@@ -59,13 +61,16 @@ class _Running:
         return True
 
     def release(self) -> None:
-        assert self.process.stdin is not None  # noqa: S101 - it was opened as a pipe
-        self.process.stdin.close()
+        os.close(self.lease)
         if os.getpid() == self.owner:
             # Not in time: a forked child still holds the lease, and its exit ends the model.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_TIMEOUT)
-        self.process.returncode = self.process.returncode or 0  # no warning that it still runs
+        self.forget()
+
+    def forget(self) -> None:
+        """Keep ``subprocess`` from warning that it still runs: so it may."""
+        self.process.returncode = self.process.returncode or 0
 
 
 _lock = threading.Lock()
@@ -114,46 +119,52 @@ def _start() -> _Running:
         "chat_template": chat_template(),
         "sys_path": sys.path,
     }
-    process = subprocess.Popen(  # noqa: S603 - our own file, by our own interpreter
-        [sys.executable, "-I", str(Path(__file__).with_name("server.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-        # Ctrl-C is for the application, which may want an answer still; the lease ends the model.
-        start_new_session=True,
-    )
-    reply = _exchange(process, json.dumps(order))
+    reader, lease = os.pipe()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own file, by our own interpreter
+            [sys.executable, "-I", str(Path(__file__).with_name("server.py"))],
+            stdin=reader,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # signals to the terminal's group are for the application
+        )
+    except OSError as error:
+        os.close(lease)
+        raise _failed(str(error)) from error
+    finally:
+        os.close(reader)
+    reply = _exchange(process, lease, json.dumps(order))
+    if "address" not in reply:
+        os.close(lease)
+        raise _failed(reply["error"])
+    return _Running(Served(reply["address"] + "/v1", api_key), process, lease, os.getpid())
+
+
+def _exchange(process: subprocess.Popen[bytes], lease: int, order: str) -> dict[str, str]:
+    """Send the order and wait for the first line, at most ``START_TIMEOUT`` seconds."""
+    watchdog = threading.Timer(START_TIMEOUT, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
+    answers, line = process.stdout, b""
+    assert answers is not None  # noqa: S101 - it was opened as a pipe
+    with contextlib.suppress(OSError), answers, open(lease, "wb", closefd=False) as orders:
+        orders.write(order.encode() + b"\n")
+        orders.flush()
+        line = answers.readline()
+    watchdog.cancel()
+    reply: dict[str, str] = json.loads(line or "{}")
     if "address" not in reply:
         process.kill()
-        process.wait()
-        raise ConfigurationError(
-            f"The provider 'local' could not start its model ({reply['error']}). Reinstall it with "
-            "`pip install --force-reinstall 'llm-unified[local]'`, or choose another provider with "
-            "LLM_PRIMARY_PROVIDER."
-        )
-    return _Running(Served(reply["address"] + "/v1", api_key), process, os.getpid())
-
-
-def _exchange(process: subprocess.Popen[str], order: str) -> dict[str, str]:
-    """Send the order and wait for the first line, at most ``START_TIMEOUT`` seconds."""
-    assert process.stdin is not None  # noqa: S101 - both were opened as pipes
-    assert process.stdout is not None  # noqa: S101
-    watchdog = threading.Timer(START_TIMEOUT, process.kill)
-    watchdog.start()
-    try:
-        process.stdin.write(order + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-    except OSError:
-        line = ""
-    finally:
-        watchdog.cancel()
-        process.stdout.close()
-    if not line:
-        return {"error": f"its process ended with code {process.wait()}"}
-    reply: dict[str, str] = json.loads(line)
+        reply.setdefault("error", f"its process ended with code {process.wait()}")
     return reply
+
+
+def _failed(reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The provider 'local' could not start its model ({reason}). Reinstall it with "
+        "`pip install --force-reinstall 'llm-unified[local]'`, or choose another provider with "
+        "LLM_PRIMARY_PROVIDER."
+    )
 
 
 def _cores() -> int:
@@ -170,4 +181,11 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-atexit.register(stop)
+
+
+@atexit.register
+def _at_exit() -> None:
+    # Answers that are under way may still be wanted by what else ends here; the pipe closes later,
+    # with the process.
+    if _running is not None:
+        _running.forget()

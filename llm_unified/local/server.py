@@ -6,6 +6,7 @@ First line out: ``{"address": …}`` or ``{"error": …}``. It never prints anyt
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -47,6 +48,8 @@ def parameters(xllamacpp: Any, order: dict[str, Any]) -> Any:
 
 
 def main() -> None:  # pragma: no cover - measured nowhere, exercised by every test of the provider
+    # Ctrl-C is for the application, which may want an answer still.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     order = json.loads(sys.stdin.readline())
     sys.path[:] = order["sys_path"]  # the packages of whoever started us
     try:
