@@ -25,6 +25,7 @@ import httpx
 
 from llm_unified.answer import Assembly, NoAnswerError, from_completion, usage_of
 from llm_unified.deployments import build_model_list, plan
+from llm_unified.encoding import postpone
 from llm_unified.errors import (
     AllProvidersFailedError,
     BadRequestError,
@@ -97,6 +98,7 @@ with _switches():
 litellm.disable_hf_tokenizer_download = True  # else a llama stream blocks the loop for 23 s when offline
 litellm.expose_router_debug_in_errors = False
 litellm.suppress_debug_info = True  # no "Give Feedback / Get Help" on stderr
+postpone()
 
 __all__ = ["Call", "Engine", "EngineStream"]
 
