@@ -5,6 +5,7 @@
     python3 dev.py lint               ruff, mypy, import-linter
     python3 dev.py contract --lowest  what we rely on in LiteLLM, on the oldest release that we allow
     python3 dev.py lock               resolve the requirements anew (needs uv); --upgrade for newer ones
+    python3 dev.py run mypy dev.py    a tool of the environment, by its module's name
     python3 dev.py setup              only make the environment
 
 The first run makes .venv and installs the versions and hashes in requirements/ into it; later runs
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> int:
         "lint": lint,
         "contract": lambda: contract(rest),
         "lock": lambda: lock(rest),
+        "run": lambda: run(DEV, "-m", *rest),
         "setup": lambda: run(DEV, "-c", ""),
     }
     if command not in commands:

@@ -17,7 +17,7 @@ import pytest
 
 from llm_unified import local
 from llm_unified.errors import ConfigurationError
-from llm_unified.local import runner, weights
+from llm_unified.local import runner, server, weights
 
 FRANCE = "What is the capital of France? Answer in one short sentence."
 WEATHER = {
@@ -358,3 +358,15 @@ os.kill(os.getpid(), 9)
             return
         threading.Event().wait(0.05)
     pytest.fail("the model outlived everybody who used it")
+
+
+def test_listens_on_loopback_only_and_asks_for_its_key():
+    """What llama.cpp is told: this machine, our key, no web page, nothing from a hub."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    order = {"weights": "x.gguf", "model": "m", "api_key": "k", "threads": 1, "chat_template": ""}
+    params = server.parameters(xllamacpp, order)
+    assert params.hostnames == ["127.0.0.1"]
+    assert params.api_keys == ["k"]
+    assert params.n_parallel >= 2
+    assert not params.ui
+    assert params.offline
