@@ -23,16 +23,24 @@ exit codes: 0 well; 1 a provider is down, or nobody answered; 2 something given 
 Settings come from the environment and from the YAML file in --config or LLM_CONFIG_FILE."""
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    """Return help of one width, wherever it is printed: in a terminal, a pipe, a document."""
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=100)
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help that looks the same in a terminal, a pipe and a document, on every Python."""
+
+    def __init__(self, prog: str, **_: Any) -> None:
+        super().__init__(prog, max_help_position=28, width=100)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose complaints name the next step."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", _formatter)
+        options.setdefault("formatter_class", _Help)
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:

@@ -34,6 +34,9 @@ class Row:
 
     provider: str
     up: bool
+    """It answered in this round."""
+    health: str
+    """All rounds together, as `UnifiedLLMService.get_health` sees it."""
     turn: str
     """The pool copy whose turn it was."""
     seconds: float | None
@@ -88,12 +91,14 @@ async def _rounds(
 async def _row(service: UnifiedLLMService, name: str, tokens: int, limit: float) -> Row:
     outcome = await probe(service, name, tokens, deadline=limit)
     stats = service.get_stats()["stats"]
+    health = service.get_health().get(name, {})  # knows the chain only
     latency = stats["latency_by_provider"].get(name, {})
     attempt = None if isinstance(outcome, LLMError) else outcome
     up = attempt is not None and answers(attempt)
     return Row(
         provider=name,
         up=up,
+        health=health.get("status", "healthy" if up else "unhealthy"),
         turn=attempt.deployment if attempt else "-",
         seconds=(attempt.first_token_seconds or attempt.seconds) if attempt else None,
         median=latency.get("p50"),
@@ -159,7 +164,7 @@ def _table(moment: Round, every: float) -> Table:
     for row in moment.rows:
         table.add_row(
             row.provider,
-            Text("up", "green") if row.up else Text("DOWN", "bold red"),
+            Text(row.health, "green" if row.up else "bold red"),
             row.turn,
             milliseconds(row.seconds),
             milliseconds(row.median),
@@ -178,6 +183,7 @@ def _as_data(moment: Round) -> dict[str, Any]:
         "providers": {
             row.provider: {
                 "up": row.up,
+                "health": row.health,
                 "turn": row.turn,
                 "first_token_ms": None if row.seconds is None else round(row.seconds * 1000, 1),
                 "p50_ms": None if row.median is None else round(row.median * 1000, 1),
