@@ -30,7 +30,7 @@ class PostponedEncoding(tiktoken.Encoding):
             raise AttributeError(name)
         with self._building:
             if "_core_bpe" not in self.__dict__:
-                from tiktoken_ext import openai_public
+                from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
                 self.__dict__ |= vars(tiktoken.Encoding(**openai_public.cl100k_base()))
         return object.__getattribute__(self, name)
