@@ -1,0 +1,289 @@
+"""What an operator types and reads; nothing here needs a provider. Driven as a process, like a stranger."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from llm_unified.cli import main
+from llm_unified.cli.parser import build_parser, commands_of
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = Path(sys.executable).parent / "llm-unified"
+COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "llm_unified"]
+HELP = Path(__file__).with_name("test_cli_help.txt")
+KEYS = {
+    "OPENAI_API_KEY": "sk-proj-abcdefghijklmnopqrstuvwxyz0001",
+    "GROQ_API_KEY": "gsk_abcdefghijklmnopqrstuvwxyz0002",
+}
+
+
+def run(*arguments, stdin="", **environ):
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "HOME") if name in os.environ}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env={**kept, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **environ},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def table(text):
+    """The rows of a printed table, by their first word."""
+    return {line.split()[0]: line.split(maxsplit=2) for line in text.splitlines() if "  " in line}
+
+
+def test_check_shows_values_with_their_origins(tmp_path):
+    """Each value names the variable or the line it comes from; keys are fingerprints."""
+    file = tmp_path / "llm.yaml"
+    file.write_text("pool_size: 5\nproviders:\n  groq:\n    model: llama-x\n", "utf-8")
+    done = run("check", "--config", str(file), **KEYS, LLM_TIMEOUT="20")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = table(done.stdout)
+    assert rows["pool_size"][1:] == ["5", f"YAML {file}:1"]
+    assert rows["timeout"][1] == "20"
+    assert rows["timeout"][2].endswith("environment LLM_TIMEOUT")
+    assert rows["groq.model"][1:] == ["llama-x", f"YAML {file}:4"]
+    assert "sk-…0001 (sha256:" in done.stdout
+    assert done.stdout.startswith("chain: openai → groq\n")
+    assert not [key for key in KEYS.values() if key in done.stdout + done.stderr]
+
+
+def test_check_as_json():
+    """A program reads values, origins and hints; keys are fingerprints there, too."""
+    done = run("check", "--json", **KEYS, LLM_POOL_SIZE="1", LLM_POOLSIZE="2")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["ok"], found["chain"]) == (0, True, ["openai", "groq"])
+    assert found["settings"]["pool_size"] == {"value": 1, "origin": "environment LLM_POOL_SIZE"}
+    assert found["settings"]["deadline"] == {"value": 120.0, "origin": "default"}
+    assert found["providers"]["groq"]["api_key"]["value"][0].startswith("…0002 (sha256:")
+    assert any("did you mean LLM_POOL_SIZE" in hint for hint in found["hints"])
+    assert any("a pool of one" in hint for hint in found["hints"])
+    assert not [key for key in KEYS.values() if key in done.stdout]
+
+
+def test_check_names_all_problems_at_once():
+    """Exit code 2, every problem with its variable, nothing that looks like a program's crash."""
+    done = run("check", LLM_POOL_SIZE="99", LLM_TIMEOUT="soon", LLM_PRIMARY_PROVIDER="grok")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "3 problems" in done.stderr
+    for words in ("LLM_POOL_SIZE must be", "LLM_TIMEOUT must be", "did you mean groq"):
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    problems = json.loads(run("check", "--json", LLM_POOL_SIZE="99").stdout)
+    assert problems["ok"] is False
+    assert any("LLM_POOL_SIZE" in text for text in problems["problems"])
+
+
+def test_check_is_quick_and_never_loads_litellm():
+    """Half a second, interpreter included (the best of three: other programs run here as well)."""
+    program = (
+        "import sys; from llm_unified.cli import main; code = main(['check']);"
+        "heavy = {'litellm', 'openai', 'httpx', 'aiohttp', 'rich', 'typer'} & set(sys.modules);"
+        "print(heavy); sys.exit(code)"
+    )
+    spent = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = run("check", **KEYS)
+        spent.append(time.perf_counter() - began)
+        assert done.returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **KEYS},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert min(spent) < 0.5, spent
+
+
+def test_a_pipe_that_closes_early_is_no_error():
+    """`llm-unified check | head -1` ends without a word on standard error."""
+    done = subprocess.run(
+        f"{subprocess.list2cmdline(COMMAND)} check --all | head -1",
+        shell=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **KEYS},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("chain: openai → groq\n", "")
+
+
+@pytest.mark.skipif(
+    shutil.which("script") is None, reason="needs script(1), which makes a terminal"
+)
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colour_only_in_a_terminal_and_only_if_wanted(no_color, coloured):
+    """NO_COLOR is respected in a terminal; a pipe never gets an escape sequence."""
+    environ = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "TERM": "xterm", **KEYS}
+    command = subprocess.list2cmdline([*COMMAND, "check"])
+    done = subprocess.run(
+        ["script", "-qec", command, os.devnull],
+        env={**environ, "NO_COLOR": no_color},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert (b"\x1b[" in done.stdout) is coloured
+    assert "\x1b[" not in run("check", TERM="xterm", **KEYS).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chek"], "there is no command 'chek', did you mean check?"),
+        (["check", "--config", "nowhere.yaml"], "--config nowhere.yaml: there is no such file"),
+        (["ping", "--tokens", "-1"], "--tokens: must be a whole number between 0 and 4096"),
+        (["ping", "-p", "grok"], "no such provider, did you mean groq?"),
+        (["watch", "--every", "0"], "--every: must be a number of seconds above 0"),
+        (["ask", "--schema", "nowhere.json", "Hi"], "--schema nowhere.json: No such file"),
+        (["ask", ""], "the question is empty"),
+        (["ask", "-p", "mistral", "Hi"], "no such provider. Configured are openai, groq"),
+        (["export", "terraform"], "invalid choice: 'terraform'"),
+        (["vendor"], "the following arguments are required: DIR"),
+        (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_answered_with_the_next_step(arguments, words, monkeypatch, capsys):
+    """Exit code 2 and one clear sentence, no traceback."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert words in said.err
+
+
+def test_a_schema_that_is_none_is_refused_before_anybody_is_asked(tmp_path, monkeypatch, capsys):
+    """The message says what is wrong with the file."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEYS["OPENAI_API_KEY"])
+    for text, words in (("{", "not JSON"), ("[]", "must be an object")):
+        (tmp_path / "schema.json").write_text(text, "utf-8")
+        assert main(["ask", "--schema", str(tmp_path / "schema.json"), "Hi"]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_common_options_stand_before_or_after_the_command(tmp_path):
+    """`--json check` and `check --json` are the same."""
+    file = tmp_path / "llm.yaml"
+    file.write_text("pool_size: 2\n", "utf-8")
+    before = run("--config", str(file), "--json", "check", **KEYS)
+    after = run("check", "--config", str(file), "--json", **KEYS)
+    assert before.stdout == after.stdout
+    assert json.loads(before.stdout)["settings"]["pool_size"]["value"] == 2
+
+
+def test_version_says_what_a_bug_report_needs():
+    """Ours, LiteLLM's and Python's."""
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("llm-unified 0.")
+    assert "LiteLLM 1." in done.stdout
+    assert "Python 3." in done.stdout
+
+
+def test_without_a_command_the_help_is_shown():
+    """A script that forgot the command fails; a person sees what there is."""
+    done = run()
+    assert done.returncode == 2
+    assert "examples:" in done.stdout
+    assert "llm-unified drill" in done.stdout
+
+
+def test_every_help_is_as_it_was_reviewed():
+    """The texts are checked in; `python tests/test_cli.py` writes them anew."""
+    assert HELP.read_text("utf-8") == helps()
+
+
+def test_every_command_has_examples_that_parse():
+    """What the help shows can be typed."""
+    for name, command in commands_of(build_parser()).items():
+        lines = command.epilog.splitlines()[1:]
+        assert lines, name
+        for line in lines:
+            assert f"llm-unified {name}" in line
+
+
+def test_export_env_is_sourced_by_a_shell():
+    """`llm-unified export env > llm.env` and `. llm.env`: the same chain, and no key in the file."""
+    lines = run("export", "env", **KEYS, LLM_POOL_SIZE="4").stdout
+    assert not [key for key in KEYS.values() if key in lines]
+    pairs = dict(line.split("=", 1) for line in lines.splitlines() if line and line[0] != "#")
+    found = json.loads(run("check", "--json", **KEYS, **pairs).stdout)
+    assert found["chain"] == ["openai", "groq"]
+    assert found["settings"]["pool_size"]["value"] == 4
+
+
+def test_export_litellm_proxy_prints_yaml_without_keys():
+    """Keys are references; the head tells which variables to set."""
+    import yaml
+
+    done = run("export", "litellm-proxy", **KEYS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not [key for key in KEYS.values() if key in done.stdout]
+    config = yaml.safe_load(done.stdout)
+    assert [row["model_name"] for row in config["model_list"]] == ["openai", "groq"]
+    assert (
+        "# Set where the proxy runs: LITELLM_MASTER_KEY, OPENAI_API_KEY, GROQ_API_KEY."
+        in done.stdout
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_option(shell):
+    """The script is made from the parser; where the shell is installed, it accepts the script."""
+    script = run("completion", shell).stdout
+    for name in commands_of(build_parser()):
+        assert name in script
+    assert "schema" in script
+    if (program := shutil.which(shell)) is not None:
+        subprocess.run([program, "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_completes():
+    """In a real bash: a command, an option of it, a word of an argument."""
+    script = run("completion", "bash").stdout
+    cases = {
+        "llm-unified dr": "drill",
+        "llm-unified ask --sy": "--system",
+        "llm-unified export e": "env",
+    }
+    for typed, expected in cases.items():
+        words = typed.split()
+        program = (
+            f"{script}\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _llm_unified;"
+            'echo "${COMPREPLY[*]}"'
+        )
+        done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+
+
+def helps():
+    parser = build_parser()
+    parts = [parser.format_help(), *(p.format_help() for p in commands_of(parser).values())]
+    return "\n\n".join(f"{'=' * 100}\n{part}".rstrip() for part in parts) + "\n"
+
+
+if __name__ == "__main__":
+    HELP.write_text(helps(), "utf-8")
