@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ServiceClosedError,
         StreamInterruptedError,
     )
+    from llm_unified.lifespan import lifespan
     from llm_unified.response import (
         Attempt,
         Embedding,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from llm_unified.service import UnifiedLLMService, get_llm_service
     from llm_unified.settings import Settings, load_settings
+    from llm_unified.warmer import ConnectionWarmer, get_llm_warmer
 
 _HOME = {
     "UnifiedLLMClient": "client",
@@ -43,6 +45,7 @@ _HOME = {
     "LLMError": "errors",
     "ServiceClosedError": "errors",
     "StreamInterruptedError": "errors",
+    "lifespan": "lifespan",
     "Attempt": "response",
     "Embedding": "response",
     "FailureKind": "response",
@@ -55,6 +58,8 @@ _HOME = {
     "get_llm_service": "service",
     "Settings": "settings",
     "load_settings": "settings",
+    "ConnectionWarmer": "warmer",
+    "get_llm_warmer": "warmer",
 }
 
 __all__ = [
@@ -62,6 +67,7 @@ __all__ = [
     "Attempt",
     "BadRequestError",
     "ConfigurationError",
+    "ConnectionWarmer",
     "DeadlineExceededError",
     "Embedding",
     "FailureKind",
@@ -77,6 +83,8 @@ __all__ = [
     "UnifiedLLMService",
     "Usage",
     "get_llm_service",
+    "get_llm_warmer",
+    "lifespan",
     "load_settings",
 ]
 

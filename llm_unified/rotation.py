@@ -178,16 +178,38 @@ class Rotation:
         """
         now = self._clock()
         with self._lock:
-            rests = self.rests(deployment)
-            for rest in rests:
-                if not rest.open_at(now + (ahead if rest.trial else 0.0)):
-                    return False
-                if rest.trial and only is not None and rest.kind not in only:
-                    return False
-            for rest in rests:
+            if self._wait(deployment, now, ahead, only) != 0.0:
+                return False
+            for rest in self.rests(deployment):
                 if rest.trial:
                     rest.trying, rest.until = True, min(rest.until, now)
         return True
+
+    def claimable_in(
+        self,
+        deployment: Deployment,
+        *,
+        ahead: float = 0.0,
+        only: Collection[FailureKind] | None = None,
+    ) -> float | None:
+        """Seconds until `claim` will say yes; ``None``: not before somebody else's request ended."""
+        now = self._clock()
+        with self._lock:
+            return self._wait(deployment, now, ahead, only)
+
+    def _wait(
+        self,
+        deployment: Deployment,
+        now: float,
+        ahead: float,
+        only: Collection[FailureKind] | None,
+    ) -> float | None:
+        wait = 0.0
+        for rest in self.rests(deployment):
+            if rest.trial and (rest.trying or (only is not None and rest.kind not in only)):
+                return None
+            wait = max(wait, rest.until - (ahead if rest.trial else 0.0) - now)
+        return wait
 
     # -- who rests -------------------------------------------------------------------------------
 

@@ -457,6 +457,19 @@ class UnifiedLLMService:
 
     # -- life ------------------------------------------------------------------------------------
 
+    async def engine(self) -> Engine:
+        """The engine, built if need be; for the warmer.
+
+        Raises:
+            ServiceClosedError: after `close`.
+        """
+        return await self._ready()
+
+    @property
+    def engine_if_built(self) -> Engine | None:
+        """The engine, once a first call was made."""
+        return self._engine
+
     async def _ready(self) -> Engine:
         """The engine; the first caller has it built in a thread, so that no event loop stalls."""
         if self._closed:
