@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from llm_unified.asgi import lifespan
     from llm_unified.client import UnifiedLLMClient
     from llm_unified.errors import (
         AllProvidersFailedError,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         ServiceClosedError,
         StreamInterruptedError,
     )
-    from llm_unified.lifespan import lifespan
     from llm_unified.response import (
         Attempt,
         Embedding,
@@ -45,7 +45,7 @@ _HOME = {
     "LLMError": "errors",
     "ServiceClosedError": "errors",
     "StreamInterruptedError": "errors",
-    "lifespan": "lifespan",
+    "lifespan": "asgi",
     "Attempt": "response",
     "Embedding": "response",
     "FailureKind": "response",

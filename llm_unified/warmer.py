@@ -121,6 +121,7 @@ class ConnectionWarmer:
         self._service: UnifiedLLMService | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._rounds = self._crashes = 0
+        self._first = asyncio.Event()
         self._skipped: Counter[str] = Counter()
         self._forget()
 
@@ -158,7 +159,8 @@ class ConnectionWarmer:
             self._forget()
             self._began = None if settings.warm_on_startup else self._clock()
             self._unsubscribe = self._service.subscribe(self._note)
-            work = self._run(self._unsubscribe)
+            self._first = asyncio.Event()
+            work = self._run(self._unsubscribe, self._first)
             self._task = asyncio.get_running_loop().create_task(work, name="llm-unified-warmer")
 
     async def stop(self) -> None:
@@ -178,6 +180,11 @@ class ConnectionWarmer:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_end(task), loop))
         else:
             self._drop(task)
+
+    async def first_round(self) -> None:
+        """Wait until the pings of the start are over (at most ten seconds after LiteLLM is loaded)."""
+        if self.running:
+            await self._first.wait()
 
     @property
     def running(self) -> bool:
@@ -243,12 +250,15 @@ class ConnectionWarmer:
 
     # -- the task --------------------------------------------------------------------------------
 
-    async def _run(self, unsubscribe: Callable[[], None]) -> None:
+    async def _run(self, unsubscribe: Callable[[], None], first: asyncio.Event) -> None:
         again = retry_if_result(bool) | retry_if_exception_type(Exception)
-        retrying = AsyncRetrying(retry=again, wait=self._nap, sleep=self._sleep)
+        retrying = AsyncRetrying(
+            retry=again, wait=self._nap, sleep=self._sleep, after=lambda _: first.set()
+        )
         try:
             await retrying(self._round)
         finally:
+            first.set()
             unsubscribe()
 
     async def _round(self) -> bool:
@@ -294,7 +304,9 @@ class ConnectionWarmer:
             return float(min(settings.keep_alive_interval, 2.0 ** min(self._crashes, 16)))
         engine = self.service.engine_if_built
         copies = [] if engine is None else self._copies(engine)
-        soonest = min((next_ping(c, settings.keep_alive_interval) for c in copies), default=math.inf)
+        soonest = min(
+            (next_ping(c, settings.keep_alive_interval) for c in copies), default=math.inf
+        )
         longest = min(settings.keep_alive_interval, max(1.0, settings.cooldown / 2.0))
         return max(_SHORTEST_NAP, min(soonest, longest))
 

@@ -48,7 +48,7 @@ async def _life(
         await llm.engine()
         await warmer.start()
         if warmer.running and llm.settings.warm_on_startup:
-            await llm.warm_connections()
+            await warmer.first_round()
         yield {"llm_service": llm}
     finally:
         await warmer.stop()
