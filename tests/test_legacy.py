@@ -13,6 +13,7 @@ import pytest
 
 from llm_unified.cli import main
 from llm_unified.legacy import LEGACY_MODULES, render_shims
+from llm_unified.testing import replies
 
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "examples" / "legacy_app"
@@ -61,6 +62,7 @@ def test_the_old_application_runs_unchanged(tmp_path, sim, capsys):
     for name in SHIMS:
         (app / "services" / "llm" / name).unlink()
     assert main(["vendor", str(app / "services" / "llm")]) == 0
+    sim.openai.always(replies.auto())
     done = python("app.py", cwd=app, **sim.environ("openai", "groq"))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -68,6 +70,7 @@ def test_the_old_application_runs_unchanged(tmp_path, sim, capsys):
     assert "tool calls of a plain answer: False" in lines
     assert "primary: openai then ['groq']" in lines
     assert "warm: {'openai': True, 'groq': True}" in lines
+    assert "tool call: function get_weather {'city': 'example city'} True" in lines
     assert "client's tool calls: ['get_weather']" in lines
     assert any(line.startswith("health: openai ['failure_rate', 'failures'") for line in lines)
 

@@ -1,0 +1,382 @@
+"""The commands that ask providers: ping, ask, drill, watch, against real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llm_unified.cli import main
+from llm_unified.settings import load_settings
+from llm_unified.testing import Simulator, faults, replies
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = Path(sys.executable).parent / "llm-unified"
+COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "llm_unified"]
+NAMES = ("openai", "azure_openai", "groq", "anthropic")
+
+
+@pytest.fixture
+def cli(sim, monkeypatch, capsys):
+    """Run a command here, configured for the simulator: (exit code, output, remarks)."""
+
+    configured = sim.environ()
+    keys = [key for provider in sim for key in provider.api_keys]
+
+    def run(*arguments, **environ):
+        for name, value in (configured | environ).items():
+            monkeypatch.setenv(name, value)
+        code = main(arguments)
+        said = capsys.readouterr()
+        assert not [key for key in keys if key in said.out + said.err]
+        return code, said.out, said.err
+
+    return run
+
+
+def process(sim, *arguments, stdin="", **environ):
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "HOME") if name in os.environ}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env={
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONIOENCODING": "utf-8",
+            **environ,
+            **sim.environ(),
+        },
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def rows(text):
+    """The rows of a printed table, by their first column."""
+    lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if "  " in line]
+    return {line[0]: line[1:] for line in lines[1:]}
+
+
+# -- ping -------------------------------------------------------------------------------------------
+
+
+def test_ping_times_every_stage(sim, cli):
+    """DNS, connect, auth and first token of all four at once; plain HTTP has no TLS stage."""
+    code, out, err = cli("ping", "--json")
+    found = json.loads(out)
+    assert (code, err, found["ok"]) == (0, "", True)
+    assert [row["name"] for row in found["providers"]] == list(NAMES)
+    for row in found["providers"]:
+        taken = row["milliseconds"]
+        assert taken["tls"] is None
+        assert all(taken[stage] > 0 for stage in ("dns", "connect", "auth", "first_token"))
+    for provider in sim:
+        assert [request.method for request in provider.requests] == ["GET", "POST"]
+
+
+def test_ping_for_free(sim, cli):
+    """`--tokens 0` lists the models with the vendor's own headers, and asks for no answer."""
+    code, out, _ = cli("ping", "--tokens", "0")
+    assert code == 0
+    assert "FIRST TOKEN" not in out
+    assert {name: row[-1] for name, row in rows(out).items()} == dict.fromkeys(NAMES, "up")
+    for provider in sim:
+        (request,) = provider.requests
+        assert (request.method, request.path.rpartition("/")[2]) == ("GET", "models")
+
+
+def test_ping_says_which_stage_failed_and_what_to_change(sim, cli):
+    """One provider per stage; the remark names the variable."""
+    sim.groq.api_keys = ("another",)
+    sim.anthropic.script(faults.status(503))
+    code, out, err = cli(
+        "ping",
+        OPENAI_BASE_URL=sim.openai.base_url_for("refused"),
+        AZURE_OPENAI_ENDPOINT=sim.azure_openai.base_url_for("tls"),
+        LLM_CONNECT_TIMEOUT="2",
+    )
+    assert code == 1
+    found = rows(out)
+    assert found["openai"][-1] == "down: the connection was refused"
+    assert found["azure_openai"][-1].startswith("down: no TLS spoken")
+    assert found["groq"][-1] == "down: the key was refused (HTTP 401)"
+    assert found["anthropic"][-1] == "down: the provider is in trouble (HTTP 503)"
+    assert "openai: check OPENAI_BASE_URL" in err
+    assert "azure_openai: check AZURE_OPENAI_ENDPOINT" in err
+    assert "groq: put a valid key into GROQ_API_KEY (now …" in err
+    assert not sim.openai.requests
+
+
+def test_ping_finds_what_only_an_answer_shows(sim, cli):
+    """A model that does not exist passes the stage of the key and fails at the first token."""
+    sim.groq.models = ("another-model",)
+    code, out, err = cli("ping", "-p", "groq", "-p", "openai")
+    assert code == 1
+    assert list(rows(out)) == ["groq", "openai"]
+    assert "not_found, HTTP 404" in rows(out)["groq"][-1]
+    assert "groq: check GROQ_MODEL" in err
+
+
+def test_ping_gives_a_silent_provider_up(sim, cli):
+    """A black hole costs the connect limit or the first token's, not for ever."""
+    code, out, _ = cli(
+        "ping",
+        "-p",
+        "openai",
+        "--tokens",
+        "0",
+        OPENAI_BASE_URL=sim.openai.base_url_for("blackhole"),
+        LLM_TIMEOUT="0.3",
+    )
+    assert code == 1
+    assert rows(out)["openai"][-1] == "down: nothing within 0.3 s"
+
+
+def test_ping_tries_every_key_of_a_list(sim, cli):
+    """A revoked key among good ones is found, and shown by its fingerprint."""
+    keys = sim.openai.api_keys
+    sim.openai.api_keys = keys[:1]
+    code, out, err = cli("ping", "-p", "openai", OPENAI_API_KEYS=",".join(keys[1:2]))
+    assert code == 1
+    assert {name: row[-1] for name, row in rows(out).items()} == {
+        "openai.1": "up",
+        "openai.2": "down: the key was refused (HTTP 401)",
+    }
+    assert "openai.2: put a valid key into OPENAI_API_KEY, OPENAI_API_KEYS (now sk-…" in err
+
+
+def test_ping_accepts_a_server_that_lists_no_models(sim, cli):
+    """A gateway without that page is up; it is said that the key went unchecked."""
+    sim.openai.script(faults.status(404))
+    code, out, _ = cli("ping", "-p", "openai", "--tokens", "0")
+    assert code == 0
+    assert "so the key was not checked" in out
+
+
+def test_ping_over_tls(monkeypatch, capsys):
+    """The handshake is a stage of its own; a certificate that nobody vouches for is named as such."""
+    pytest.importorskip("trustme")
+    with Simulator(tls=True) as sim:
+        for name, value in sim.environ("openai").items():
+            monkeypatch.setenv(name, value)
+        assert main(["ping", "--json", "--tokens", "0"]) == 0
+        assert json.loads(capsys.readouterr().out)["providers"][0]["milliseconds"]["tls"] > 0
+        monkeypatch.delenv("SSL_CERT_FILE")
+        assert main(["ping", "--tokens", "0"]) == 1
+        assert "certificate is not trusted" in capsys.readouterr().out
+
+
+# -- ask --------------------------------------------------------------------------------------------
+
+
+def test_ask_streams_to_a_pipe(sim):
+    """As a process: the answer alone on standard output, who gave it on standard error."""
+    sim.openai.script(faults.status(500))
+    done = process(sim, "ask", "--system", "Be brief", "-", stdin="Why is the sky blue?")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "Hello, this is the simulated azure_openai speaking.\n",
+    )
+    failed, answered = done.stderr.splitlines()
+    assert failed.startswith("-- openai#0 [gpt-4o-mini] server (HTTP 500)")
+    assert answered.startswith("-- azure_openai · gpt-4o · ")
+    assert sim.azure_openai.requests[0].body["messages"] == [
+        {"role": "system", "content": "Be brief"},
+        {"role": "user", "content": "Why is the sky blue?"},
+    ]
+
+
+def test_ask_one_provider_for_one_model(sim, cli):
+    """`-p` and `-m` reach the wire; `-q` leaves standard error empty."""
+    code, out, err = cli("ask", "-q", "-p", "groq", "-m", "openai/gpt-oss-120b", "Hello", "there")
+    assert (code, out, err) == (0, "Hello, this is the simulated groq speaking.\n", "")
+    (request,) = sim.groq.requests
+    assert (request.body["model"], request.body["messages"][0]["content"]) == (
+        "openai/gpt-oss-120b",
+        "Hello there",
+    )
+    assert not sim.openai.requests
+
+
+def test_ask_as_json(sim, cli):
+    """Everything about the answer, with all attempts."""
+    sim.openai.script(faults.rate_limit(retry_after=3))
+    code, out, err = cli("ask", "--json", "Hello")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (found["ok"], found["provider"], found["finish_reason"]) == (
+        True,
+        "azure_openai",
+        "stop",
+    )
+    assert [attempt["kind"] for attempt in found["attempts"]] == ["rate_limit", None]
+    assert found["usage"]["total_tokens"] > 0
+
+
+def test_ask_with_a_schema(sim, cli, tmp_path):
+    """The answer is the JSON that the schema asks for; prose is a reason to ask the next provider."""
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "born": {"type": "integer"}},
+        "required": ["name", "born"],
+        "additionalProperties": False,
+    }
+    (tmp_path / "person.json").write_text(json.dumps(schema), "utf-8")
+    sim.openai.script(replies.text("Ada, of course."))
+    sim.azure_openai.script(replies.json({"name": "Ada", "born": 1815}))
+    code, out, _ = cli("ask", "--schema", str(tmp_path / "person.json"), "Ada Lovelace")
+    assert (code, json.loads(out)) == (0, {"name": "Ada", "born": 1815})
+    wanted = sim.azure_openai.requests[0].body["response_format"]
+    assert wanted["json_schema"]["schema"]["required"] == ["name", "born"]
+
+
+def test_ask_when_nobody_answers(sim, cli):
+    """Exit code 1, each attempt on a line, and what to do next."""
+    for provider in sim:
+        provider.refuse()
+    code, out, err = cli("ask", "Hello")
+    assert (code, out) == (1, "")
+    assert [line.split("#")[0] for line in err.splitlines() if line.startswith("  - ")] == [
+        f"  - {name}" for name in NAMES
+    ]
+    assert "`llm-unified ping`" in err
+
+
+def test_ask_what_the_provider_calls_wrong(sim, cli):
+    """The caller's own fault has exit code 2: nobody is down."""
+    sim.openai.always(faults.bad_request())
+    code, out, err = cli("ask", "Hello")
+    assert (code, out) == (2, "")
+    assert "openai refused the request" in err
+
+
+# -- drill ------------------------------------------------------------------------------------------
+
+
+def test_drill_breaks_each_in_turn_and_more_and_more(sim, cli):
+    """Nobody, one, then all but the last; what is broken gets no request at all."""
+    code, out, err = cli("drill", "--json")
+    found = json.loads(out)
+    assert (code, err, found["ok"]) == (0, "", True)
+    assert [(case["broken"], case["answered_by"]) for case in found["cases"]] == [
+        ([], "openai"),
+        (["openai"], "azure_openai"),
+        (["azure_openai"], "openai"),
+        (["groq"], "openai"),
+        (["anthropic"], "openai"),
+        (["openai", "azure_openai"], "groq"),
+        (["openai", "azure_openai", "groq"], "anthropic"),
+    ]
+    assert [len(provider.requests) for provider in sim] == [4, 1, 1, 1]
+
+
+def test_drill_finds_the_provider_that_could_not_take_over(sim, cli):
+    """A fallback with a dead key is found before it is needed: exit code 1."""
+    sim.groq.api_keys = ("another",)
+    environ = {"LLM_FALLBACK_PROVIDERS": "groq"}
+    code, out, err = cli("drill", **environ)
+    assert code == 1
+    assert rows(out)["openai"][:1] == ["NOBODY"]
+    assert rows(out)["openai"][-1] == "openai: connection, groq: auth"
+    assert "Nobody answers with openai broken." in err
+
+
+def test_drill_with_one_provider_says_so(sim, cli):
+    """Alone means that nobody takes over."""
+    code, _, err = cli("drill", LLM_FALLBACK_PROVIDERS="none", LLM_ENABLE_FALLBACK="true")
+    assert code == 1
+    assert "It is alone in the chain" in err
+
+
+def test_drill_with_silence_shows_what_the_limits_cost(sim, cli):
+    """`--hang`: the broken one accepts and says nothing, so failover takes one attempt's limit."""
+    code, out, _ = cli(
+        "drill", "--hang", "--json", LLM_TIMEOUT="0.4", LLM_FALLBACK_PROVIDERS="groq"
+    )
+    hanging = json.loads(out)["cases"][1]
+    assert (code, hanging["answered_by"]) == (0, "groq")
+    assert 390 <= hanging["lost_milliseconds"] < 1500
+    assert hanging["attempts"][0]["kind"] == "timeout"
+
+
+def test_what_drill_breaks_cannot_be_reached(sim):
+    """Address, key and vendor are replaced, also of the embedded model and of LiteLLM's own vendors."""
+    from llm_unified.cli.drill import with_broken
+
+    settings = load_settings(
+        sim.environ("openai"),
+        fallback_providers=["gemini", "local"],
+        enable_fallback=True,
+        providers={"gemini": {"model": "gemini/gemini-2.0-flash", "api_key": "gem-secret-key"}},
+    )
+    broken = with_broken(settings, settings.chain, "http://127.0.0.1:9")
+    assert broken.chain == ("openai", "gemini", "local!")
+    for provider in broken.providers:
+        (deployment,) = provider.deployments
+        assert deployment.api_base == "http://127.0.0.1:9"
+        assert deployment.litellm_model.startswith("openai/")
+    assert broken.secrets() == ("drill",)
+
+
+# -- watch ------------------------------------------------------------------------------------------
+
+
+def test_watch_prints_a_line_per_round(sim, cli):
+    """In a pipe: the moment, then every provider; the last round decides the exit code."""
+    sim.groq.script(faults.status(500))
+    code, out, _ = cli("watch", "--count", "2", "--every", "0.05")
+    first, second = out.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", first)
+    assert "groq DOWN (server, HTTP 500" in first
+    assert re.search(r"groq up [\d.]+ ms", second)
+    assert code == 0
+
+
+def test_watch_as_json_lines(sim, cli):
+    """One object per round with health, turn, latency and errors."""
+    sim.groq.always(faults.status(500))
+    code, out, _ = cli("watch", "--count", "2", "--every", "0.05", "--json")
+    rounds = [json.loads(line) for line in out.splitlines()]
+    assert (code, [r["round"] for r in rounds], rounds[1]["ok"]) == (1, [1, 2], False)
+    last = rounds[1]["providers"]
+    assert (last["groq"]["up"], last["groq"]["errors"], last["groq"]["requests"]) == (False, 2, 2)
+    assert (last["openai"]["health"], last["openai"]["turn"]) == ("healthy", "openai#1")
+    assert last["openai"]["first_token_ms"] > 0
+
+
+def test_watch_in_a_terminal_shows_a_table(sim, cli, monkeypatch):
+    """The same as a table that is drawn anew."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    sim.groq.always(faults.status(500))
+    code, out, _ = cli("watch", "--count", "2", "--every", "0.05", NO_COLOR="1")
+    assert code == 1
+    assert "round 2" in out
+    assert "last problem" in out
+    assert "server, HTTP 500" in out
+
+
+# -- secrets ----------------------------------------------------------------------------------------
+
+
+def test_no_command_shows_a_secret_that_an_upstream_echoes(sim, cli):
+    """Every provider echoes the request's headers in its errors; the fixture looks at all output."""
+    for provider in sim:
+        provider.always(faults.echo_secrets())
+    for command in (
+        ["ask", "Hi"],
+        ["ask", "--json", "Hi"],
+        ["ping"],
+        ["ping", "--json"],
+        ["drill"],
+    ):
+        assert cli(*command)[0] in (1, 2)
+    cli("watch", "--count", "1", "--json")
