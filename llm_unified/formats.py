@@ -1,4 +1,4 @@
-"""``response_format``: what the caller gave → what the Router is told, and how the answer is read."""
+"""What callers give → what the Router is told: ``response_format``, and our own tool calls coming back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ def adapt(protocol: str, params: dict[str, Any]) -> None:
 
     Anthropic has no JSON mode, and LiteLLM drops the wish in silence: it is asked for in words. For Groq
     with ``response_format`` LiteLLM sends no stream, so ``stream_options`` would be refused.
+    ``raw_response["tool_calls"]`` may be sent back as they are: what vendors do not know is left out.
     """
+    for message in params.get("messages") or ():
+        for call in message.get("tool_calls") or ():
+            if isinstance(call, dict) and "function" in call:
+                for ours in ("name", "arguments"):
+                    call.pop(ours, None)
     wanted = params.get("response_format")
     if wanted is None:
         return

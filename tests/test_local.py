@@ -138,6 +138,7 @@ def test_speaks_after_a_tool_has_answered(served):
         tools=[WEATHER],
     ).json()["choices"][0]
     assert "21" in answer["message"]["content"]
+    assert "<" not in answer["message"]["content"]  # no markup of the prompt
     assert "tool_calls" not in answer["message"]
 
 
