@@ -4,6 +4,7 @@
     python3 dev.py test               the tests; arguments go to pytest
     python3 dev.py lint               ruff, mypy, import-linter
     python3 dev.py contract --lowest  what we rely on in LiteLLM, on the oldest release that we allow
+    python3 dev.py proxy              our export in the real LiteLLM Proxy; makes its environment
     python3 dev.py lock               resolve the requirements anew (needs uv); --upgrade for newer ones
     python3 dev.py run mypy dev.py    a tool of the environment, by its module's name
     python3 dev.py setup              only make the environment
@@ -30,12 +31,14 @@ ROOT = Path(__file__).resolve().parent
 OLDEST = (3, 11)
 DEV = ("dev.txt", ".venv")
 LOWEST = ("lowest.txt", ".venv-lowest")
+PROXY = ("proxy.txt", ".venv-proxy")
 LOCKS = {
     "dev.txt": ["--all-extras", "--group", "dev"],
     "lowest.txt": [
         *["--extra", "testing", "--group", "contract", "--group", "build"],
         "requirements/lowest.in",
     ],
+    "proxy.txt": ["--group", "build", "requirements/proxy.in"],
 }
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
@@ -61,6 +64,7 @@ def main(arguments: list[str]) -> int:
         "test": lambda: run(DEV, "-m", "pytest", *rest),
         "lint": lint,
         "contract": lambda: contract(rest),
+        "proxy": lambda: proxy(rest),
         "lock": lambda: lock(rest),
         "run": lambda: run(DEV, "-m", *rest),
         "setup": lambda: run(DEV, "-c", ""),
@@ -95,6 +99,13 @@ def contract(arguments: list[str]) -> int:
     oldest = "--lowest" in arguments
     rest = [a for a in arguments if a != "--lowest"]
     return run(LOWEST if oldest else DEV, "-m", "pytest", "tests/test_litellm_contract.py", *rest)
+
+
+def proxy(arguments: list[str]) -> int:
+    # The proxy has 119 packages and pins of its own, so it gets an environment of its own.
+    environ = {**os.environ, "LLM_UNIFIED_PROXY_PYTHON": str(prepared(*PROXY))}
+    command = [str(prepared(*DEV)), "-m", "pytest", "tests/test_proxy.py", *arguments]
+    return subprocess.call(command, cwd=ROOT, env=environ)
 
 
 def lock(arguments: list[str]) -> int:
