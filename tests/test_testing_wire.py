@@ -305,6 +305,24 @@ def test_auto_reply_holds_a_conversation(vendor):
     assert "speaking" in vendor.send().text
 
 
+def test_auto_reply_obeys_a_schema(vendor):
+    """Where the request wants a structured answer, the text is JSON of that schema."""
+    vendor.provider.always(replies.auto())
+    wanted = {"type": "json_schema", "json_schema": {"name": "plan", "schema": SCHEMA}}
+    ways = [{"response_format": wanted}]
+    if vendor.claude:
+        inner = {"type": "json_schema", "schema": SCHEMA}
+        ways = [{"output_format": inner}, {"output_config": {"format": inner}}]
+    for way in ways:
+        body = vendor.send(**way).json()
+        text = (
+            body["content"][0]["text"]
+            if vendor.claude
+            else body["choices"][0]["message"]["content"]
+        )
+        assert json.loads(text) == EXAMPLE
+
+
 def test_json_reply_uses_the_forced_tool(vendor):
     """JSON goes where the request wants it: into the forced tool, or into the text."""
     vendor.provider.always(replies.json({"a": 1}))

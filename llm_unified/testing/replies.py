@@ -127,7 +127,7 @@ def content_filter() -> Reply:
 
 def auto() -> Reply:
     """What a demonstration needs: quotes a tool's result, else calls the first tool offered, else
-    answers in text."""
+    answers in JSON where a schema is given, else in text."""
 
     def answer(chat: Chat) -> Answer:
         if chat.last_is_tool_result:
@@ -136,6 +136,8 @@ def auto() -> Reply:
             wanted = chat.forced_tool or chat.tools[0].name
             tool = next((t for t in chat.tools if t.name == wanted), chat.tools[0])
             return Answer(tools=(ToolUse(tool.name, _json.dumps(example(tool.schema))),))
+        if chat.json_schema is not None:
+            return Answer(text=_json.dumps(example(chat.json_schema)))
         return Answer(text=_sentence(chat))
 
     return Reply("auto", answer)

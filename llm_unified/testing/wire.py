@@ -106,6 +106,8 @@ class Chat:
     forced_tool: str | None = None
     """The tool that the request forces by name, or the only one when it forces any."""
     max_tokens: int | None = None
+    json_schema: Mapping[str, Any] | None = None
+    """What the answer has to be, where the request says so."""
 
     @property
     def prompt_tokens(self) -> int:

@@ -130,6 +130,7 @@ class AnthropicWire(Wire):
             tools_allowed=choice.get("type") != "none",
             forced_tool=forced,
             max_tokens=body.get("max_tokens"),
+            json_schema=_schema(body),
         )
 
     # -- answers --------------------------------------------------------------------------------
@@ -339,6 +340,13 @@ def _stop_reason(answer: Answer) -> str:
 def _tool_block(tool: ToolUse, index: int, chat: Chat) -> dict[str, Any]:
     number = tool.id or f"toolu_{chat.request_id}_{index}"
     return {"type": "tool_use", "id": number, "name": tool.name, "input": {}}
+
+
+def _schema(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of a structured answer; ``output_format`` is the older spelling."""
+    wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
+    found = wanted.get("schema")
+    return found if isinstance(found, dict) else None
 
 
 def _object(arguments: str) -> Any:

@@ -244,6 +244,7 @@ class OpenAIWire(Wire):
             tools_allowed=choice != "none",
             forced_tool=forced,
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+            json_schema=_schema(body.get("response_format")),
         )
 
     def model_of(self, request: Request, body: dict[str, Any]) -> str:
@@ -485,6 +486,17 @@ class OpenAIWire(Wire):
             "model": self.model_of(request, body),
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
+
+
+def _schema(wanted: Any) -> dict[str, Any] | None:
+    """The schema of ``response_format``; JSON mode wants any object."""
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind == "json_object":
+        return {"type": "object"}
+    if kind != "json_schema" or not isinstance(wanted.get("json_schema"), dict):
+        return None
+    found = wanted["json_schema"].get("schema")
+    return found if isinstance(found, dict) else {}
 
 
 def _is_number(value: object) -> bool:
