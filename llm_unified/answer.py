@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.response import (
+    Embedding,
     FailureKind,
     LLMResponse,
     StreamChunk,
@@ -21,7 +22,7 @@ from llm_unified.response import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Assembly", "NoAnswerError", "from_completion", "parse_content", "usage_of"]
+__all__ = ["Assembly", "NoAnswerError", "embedding_of", "from_completion", "usage_of"]
 
 
 class NoAnswerError(Exception):
@@ -233,3 +234,23 @@ def from_completion(
 def _refusal(message: Any) -> Any:
     specific = getattr(message, "provider_specific_fields", None) or {}
     return getattr(message, "refusal", None) or specific.get("refusal")
+
+
+def embedding_of(result: Any, *, provider: str, model: str, cost_usd: float | None) -> Embedding:
+    """LiteLLM's vectors, in the order of the inputs.
+
+    Raises:
+        NoAnswerError: there are none.
+    """
+    data = getattr(result, "data", None)
+    if not data:
+        raise NoAnswerError("no embeddings")
+    rows = [item if isinstance(item, dict) else item.model_dump() for item in data]
+    rows.sort(key=lambda row: row.get("index") or 0)
+    return Embedding(
+        vectors=tuple(tuple(row["embedding"]) for row in rows),
+        provider=provider,
+        model=model,
+        usage=usage_of(getattr(result, "usage", None)),
+        cost_usd=cost_usd,
+    )

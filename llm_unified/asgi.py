@@ -45,7 +45,7 @@ async def _life(
     llm = get_llm_service() if service is None else service
     warmer = await get_llm_warmer() if service is None else ConnectionWarmer(service)
     try:
-        await llm.engine()
+        await llm.dispatcher()
         await warmer.start()
         if warmer.running and llm.settings.warm_on_startup:
             await warmer.first_round()

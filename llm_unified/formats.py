@@ -15,26 +15,25 @@ __all__ = ["adapt", "response_parser"]
 _JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no prose, no code fence."
 
 
-def adapt(protocol: str, params: dict[str, Any]) -> None:
-    """Mend, in place, what LiteLLM would get wrong for this protocol.
+def adapt(provider: str, protocol: str, params: dict[str, Any]) -> None:
+    """Mend, in place, what would go wrong for this provider.
 
     Anthropic has no JSON mode, and LiteLLM drops the wish in silence: it is asked for in words. For Groq
-    with ``response_format`` LiteLLM sends no stream, so ``stream_options`` would be refused.
-    ``raw_response["tool_calls"]`` may be sent back as they are: what vendors do not know is left out.
+    with ``response_format`` LiteLLM sends no stream, so ``stream_options`` would be refused. The embedded
+    model needs a nudge to make a tool call that is required.
     """
-    for message in params.get("messages") or ():
-        for call in message.get("tool_calls") or ():
-            if isinstance(call, dict) and "function" in call:
-                for ours in ("name", "arguments"):
-                    call.pop(ours, None)
     wanted = params.get("response_format")
-    if wanted is None:
-        return
     if protocol == "anthropic" and isinstance(wanted, dict) and wanted.get("type") == "json_object":
         del params["response_format"]
         params["messages"].append({"role": "user", "content": _JSON_INSTRUCTION})
-    elif protocol == "groq":
+    elif protocol == "groq" and wanted is not None:
         params.pop("stream_options", None)
+    elif provider == "local" and params.get("tools"):
+        from llm_unified.local import extra_body
+
+        more = extra_body(params.get("tool_choice"))
+        if more:
+            params["extra_body"] = more | (params.get("extra_body") or {})
 
 
 def response_parser(given: Any) -> tuple[Any, Callable[[str], Any] | None]:

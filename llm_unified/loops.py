@@ -80,6 +80,7 @@ class PerLoop(Generic[T]):
                 self._abandon(value)
         await asyncio.gather(*elsewhere, return_exceptions=True)
 
-    def values(self) -> list[T]:
+    def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
+        """All loops with their bundles."""
         with self._lock:
-            return [value for value, _ in self._entries.values()]
+            return [(loop, value) for loop, (value, _) in self._entries.items()]

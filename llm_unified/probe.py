@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Final, Literal
 
 import httpx
 
-from llm_unified.engine import Call
+from llm_unified.call import Call, PendingAttempt
 from llm_unified.errors import LLMError
 from llm_unified.health import is_alive
 from llm_unified.policy import Verdict
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from llm_unified.deployments import Deployment
-    from llm_unified.engine import Engine
+    from llm_unified.dispatch import Dispatcher
     from llm_unified.providers import Protocol
     from llm_unified.response import Attempt
 
@@ -47,39 +46,41 @@ _PING: Final = ({"role": "user", "content": "ping"},)
 
 
 async def ping(
-    engine: Engine, deployment: Deployment, probe: Probe, *, seconds: float = PATIENCE
+    dispatcher: Dispatcher, deployment: Deployment, probe: Probe, *, seconds: float = PATIENCE
 ) -> Attempt:
     """Ask this copy, whatever rests; the attempt, however it ended. Raises nothing of its own."""
-    transport = await engine.transport_of(deployment) if probe == "connection" else None
+    transport = await dispatcher.transport_of(deployment) if probe == "connection" else None
     if transport is None:  # the copy's sockets are LiteLLM's: a completion is all there is
-        return await _complete(engine, deployment, seconds)
-    return await _knock(engine, deployment, transport, seconds)
+        return await _complete(dispatcher, deployment, seconds)
+    return await _knock(dispatcher, deployment, transport, seconds)
 
 
-async def _complete(engine: Engine, deployment: Deployment, seconds: float) -> Attempt:
-    call = _call(engine, deployment, seconds)
+async def _complete(dispatcher: Dispatcher, deployment: Deployment, seconds: float) -> Attempt:
+    call = _call(dispatcher, deployment, seconds)
     try:
         with contextlib.suppress(LLMError):
-            await engine.complete(call)
+            await dispatcher.complete(call)
     finally:
         if not call.attempts:
-            engine.rotation.released(deployment)
+            dispatcher.rotation.released(deployment)
     if not call.attempts:  # LiteLLM would not even send it
         verdict = Verdict(FailureKind.BAD_REQUEST, "could not be prepared")
-        return engine.record(call, deployment, verdict, Wire(), call.started)
+        unsent = PendingAttempt(call, deployment, Wire(), seconds, call.started)
+        return dispatcher.record(unsent, verdict)
     attempt = call.attempts[-1]
     if attempt.kind is FailureKind.BAD_REQUEST:
-        engine.enough_tokens[deployment.endpoint] = _SOME
+        dispatcher.enough_tokens[deployment.endpoint] = _SOME
     if attempt.kind is not None and is_alive(attempt):
-        engine.rotation.succeeded(deployment)
+        dispatcher.rotation.succeeded(deployment)
     return attempt
 
 
 async def _knock(
-    engine: Engine, deployment: Deployment, transport: httpx.AsyncBaseTransport, seconds: float
+    dispatcher: Dispatcher, deployment: Deployment, transport: httpx.AsyncBaseTransport, seconds: float
 ) -> Attempt:
-    call, wire, began = _call(engine, deployment, seconds), Wire(), time.monotonic()
-    request = models_request(*engine.address_of(deployment))
+    wire = Wire()
+    attempt = PendingAttempt(_call(dispatcher, deployment, seconds), deployment, wire, seconds)
+    request = models_request(*dispatcher.engine.address_of(deployment))
     token = WIRE.set(wire)
     fault: tuple[FailureKind, str] | None = None
     try:
@@ -94,31 +95,30 @@ async def _knock(
         fault = (wire.fault, wire.reason) if wire.fault is not None else socket_fault(error)
         fault = fault or (FailureKind.CONNECTION, words)
     except asyncio.CancelledError:
-        engine.rotation.released(deployment)
+        dispatcher.rotation.released(deployment)
         verdict = Verdict(FailureKind.CANCELLED, "stopped waiting")
-        engine.record(call, deployment, verdict, wire, began)
+        dispatcher.record(attempt, verdict)
         raise
     finally:
         WIRE.reset(token)
     if fault is not None:
-        engine.failed(call, deployment, Verdict(*fault, status=wire.status), wire, began)
-        return call.attempts[-1]
+        return dispatcher.failed(attempt, Verdict(*fault, status=wire.status))
     if wire.status in (401, 403) and b"scopes" not in wire.body:  # a key may lack `api.model.read`
-        engine.rotation.released(deployment)
+        dispatcher.rotation.released(deployment)
         verdict = Verdict(FailureKind.AUTH, "key refused", wire.status)
-        return engine.record(call, deployment, verdict, wire, began)
+        return dispatcher.record(attempt, verdict)
     if wire.status is not None and wire.status < 500:  # noqa: PLR2004 - the HTTP classes
-        engine.rotation.reconnected(deployment, CURED_BY_CONNECTION)
-    engine.rotation.released(deployment)
-    return engine.record(call, deployment, None, wire, began)
+        dispatcher.rotation.reconnected(deployment, CURED_BY_CONNECTION)
+    dispatcher.rotation.released(deployment)
+    return dispatcher.record(attempt, None)
 
 
-def _call(engine: Engine, deployment: Deployment, seconds: float) -> Call:
-    limit = min(seconds, engine.timeout_of(deployment.provider))
+def _call(dispatcher: Dispatcher, deployment: Deployment, seconds: float) -> Call:
+    limit = min(seconds, dispatcher.timeout_of(deployment.provider))
     return Call(
         chain=(deployment.provider,),
         messages=_PING,
-        params={"max_tokens": engine.enough_tokens.get(deployment.endpoint, _ONE)},
+        params={"max_tokens": dispatcher.enough_tokens.get(deployment.endpoint, _ONE)},
         deadline=limit,
         timeout=limit,
         pinned=deployment,
@@ -144,7 +144,7 @@ def models_request(protocol: Protocol, params: Mapping[str, str]) -> httpx.Reque
 
 
 async def warm(
-    engine: Engine,
+    dispatcher: Dispatcher,
     providers: Collection[str],
     found: dict[str, bool],
     *,
@@ -156,12 +156,12 @@ async def warm(
     Copies that wait for a trial of their endpoint go in a second round, when it succeeded.
     """
     limit = min(PATIENCE, max(_FAIR, seconds))
-    waiting = [d for d in engine.deployments.values() if d.provider in providers]
-    while asked := [d for d in waiting if engine.rotation.claim(d)]:
+    waiting = [d for d in dispatcher.engine.deployments.values() if d.provider in providers]
+    while asked := [d for d in waiting if dispatcher.rotation.claim(d)]:
         waiting = [d for d in waiting if d not in asked]
 
         async def one(deployment: Deployment) -> None:
-            if is_alive(await ping(engine, deployment, probe, seconds=limit)):
+            if is_alive(await ping(dispatcher, deployment, probe, seconds=limit)):
                 found[deployment.provider] = True
 
         await asyncio.gather(*map(one, asked), return_exceptions=True)

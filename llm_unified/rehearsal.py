@@ -1,21 +1,27 @@
 """Answers from nowhere, so that the code path can be walked before anybody waits for it.
 
 LiteLLM imports some 490 modules during a process's first call, and does other first-use work, all of it on
-the event loop: 400 ms of CPU during which a web server stands still. The engine makes a few calls over
+the event loop: 400 ms of CPU during which a web server stands still. A few calls are made over
 this transport, in a thread, when it is built; then the first real call is like the thousandth.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 
-if TYPE_CHECKING:
-    from llm_unified.providers import Protocol
+from llm_unified.call import Call
+from llm_unified.connections import PooledClient
 
-__all__ = ["RehearsalTransport"]
+if TYPE_CHECKING:
+    from llm_unified.dispatch import Dispatcher
+    from llm_unified.providers import Protocol
+    from llm_unified.transport import PoolTransport
+
+__all__ = ["rehearse"]
 
 
 def _events(*events: dict[str, Any] | str, named: bool = False) -> bytes:
@@ -115,3 +121,38 @@ class RehearsalTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             self._status, headers={"content-type": self._type}, content=self._body, request=request
         )
+
+
+_TOOL: Final = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+}
+_rehearsed: set[str] = set()  # protocols whose code this process has walked through
+
+
+async def rehearse(dispatcher: Dispatcher) -> None:
+    """Walk the code path of each protocol once per process: an answer, a stream, a failure."""
+    protocols = {d.row.protocol: d for d in dispatcher.engine.deployments.values()}
+    for protocol, deployment in protocols.items():
+        if protocol == "other" or protocol in _rehearsed:
+            continue
+        for stream, fail in ((False, False), (True, False), (False, True)):
+            transport = RehearsalTransport(protocol, stream=stream, fail=fail)
+            client = dispatcher.engine.client_over(transport, deployment)
+            pooled = PooledClient(client, cast("PoolTransport", transport))
+            call = Call(
+                chain=(deployment.provider,),
+                messages=[{"role": "user", "content": "rehearsal"}],
+                params={"max_tokens": 1, "tools": [_TOOL]},
+                deadline=60.0,
+                pinned=deployment,
+                clients={dispatcher.engine.key_of(deployment): pooled},
+                rehearsal=True,
+            )
+            with contextlib.suppress(Exception):
+                if stream:
+                    async for _ in await dispatcher.stream(call):
+                        pass
+                else:
+                    await dispatcher.complete(call)
+        _rehearsed.add(protocol)

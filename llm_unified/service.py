@@ -22,7 +22,8 @@ from llm_unified.telemetry import log
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from llm_unified.engine import Call, Engine
+    from llm_unified.call import Call
+    from llm_unified.dispatch import Dispatcher
     from llm_unified.response import Attempt, Embedding, LLMResponse
 
 __all__ = ["UnifiedLLMService", "get_llm_service"]
@@ -50,7 +51,7 @@ class UnifiedLLMService:
         self.health = Health(self.settings.chain)
         self._listeners: list[Callable[[Attempt, bool], None]] = []
         self._lock = threading.Lock()
-        self._engine: Engine | None = None
+        self._dispatcher: Dispatcher | None = None
         self._background = BackgroundLoop()
         self._closed = False
 
@@ -107,10 +108,10 @@ class UnifiedLLMService:
             accept=accept,
             response_format=response_format,
         )
-        engine = await self._ready()
+        dispatcher = await self._ready()
         self._stats.started()
         try:
-            response = await engine.complete(call)
+            response = await dispatcher.complete(call)
         except BaseException as error:
             self._ended(call, error)
             raise
@@ -160,7 +161,7 @@ class UnifiedLLMService:
             StreamInterruptedError: while iterating, after the first content.
         """
 
-        async def start() -> tuple[Engine, Call]:
+        async def start() -> tuple[Dispatcher, Call]:
             call = await self._chat(
                 messages,
                 {"stream_options": {"include_usage": True}}
@@ -174,9 +175,9 @@ class UnifiedLLMService:
                 accept=accept,
                 response_format=response_format,
             )
-            engine = await self._ready()
+            dispatcher = await self._ready()
             self._stats.started()
-            return engine, call
+            return dispatcher, call
 
         return LLMStream(start, self._ended)
 
@@ -261,11 +262,11 @@ class UnifiedLLMService:
         call = await self._call(
             texts, dict(extra), able, model=model, deadline=deadline, timeout=timeout
         )
-        call.same_model = True
-        engine = await self._ready()
+        call.embeds = True
+        dispatcher = await self._ready()
         self._stats.started()
         try:
-            embedding = await engine.embed(call)
+            embedding = await dispatcher.embed(call)
         except BaseException as error:
             self._ended(call, error)
             raise
@@ -326,10 +327,10 @@ class UnifiedLLMService:
 
     def copy_states(self, provider: str) -> list[CopyState]:
         """What rests of this provider, copy by copy; nothing before the first call."""
-        if self._engine is None:
+        if self._dispatcher is None:
             return []
         states = []
-        for copy, endpoint, credential, seconds in self._engine.rotation.state(provider):
+        for copy, endpoint, credential, seconds in self._dispatcher.rotation.state(provider):
             later = max((endpoint, credential), key=lambda rest: (rest.kind is not None, rest.until))
             trial = endpoint.trial or credential.trial
             states.append(CopyState(copy.id, seconds, later.kind, trial=trial))
@@ -378,7 +379,7 @@ class UnifiedLLMService:
             if value is not None and not value > 0:
                 raise BadRequestError(f"{name} must be more than 0 seconds, not {value!r}")
         await self._ready()
-        from llm_unified.engine import Call
+        from llm_unified.call import Call
 
         return Call(
             chain=chain,
@@ -435,12 +436,12 @@ class UnifiedLLMService:
         found = dict.fromkeys(self.settings.chain, False)
         try:
             async with asyncio.timeout(timeout) as limit:
-                engine = await self._ready()
+                dispatcher = await self._ready()
                 from llm_unified.probe import warm
 
                 left = (limit.when() or 0.0) - asyncio.get_running_loop().time()
                 await warm(
-                    engine,
+                    dispatcher,
                     self.settings.chain,
                     found,
                     probe=self.settings.warm_probe,
@@ -457,8 +458,8 @@ class UnifiedLLMService:
 
     # -- life ------------------------------------------------------------------------------------
 
-    async def engine(self) -> Engine:
-        """The engine, built if need be; for the warmer.
+    async def dispatcher(self) -> Dispatcher:
+        """What carries out the calls, built if need be; for the warmer.
 
         Raises:
             ServiceClosedError: after `close`.
@@ -466,24 +467,33 @@ class UnifiedLLMService:
         return await self._ready()
 
     @property
-    def engine_if_built(self) -> Engine | None:
-        """The engine, once a first call was made."""
-        return self._engine
+    def dispatcher_if_built(self) -> Dispatcher | None:
+        """The same, once a first call was made."""
+        return self._dispatcher
 
-    async def _ready(self) -> Engine:
-        """The engine; the first caller has it built in a thread, so that no event loop stalls."""
+    async def _ready(self) -> Dispatcher:
+        """The first caller has it built in a thread, so that no event loop stalls."""
         if self._closed:
             raise ServiceClosedError("this service was closed; build a new UnifiedLLMService")
-        return self._engine or await asyncio.to_thread(self._build)
+        built = self._dispatcher
+        return await asyncio.to_thread(self._build) if built is None else built
 
-    def _build(self) -> Engine:
+    def _build(self) -> Dispatcher:
         with self._lock:
-            if self._engine is None:
+            built = self._dispatcher
+            if built is None:
                 with set_aside():
-                    from llm_unified.engine import Engine
+                    from llm_unified.connections import Connections
+                    from llm_unified.dispatch import Dispatcher
+                    from llm_unified.engine import Engine, abandon
+                    from llm_unified.rehearsal import rehearse
 
-                    self._engine = Engine(self.settings, on_attempt=self._count)
-            return self._engine
+                    built = Dispatcher(
+                        Engine(self.settings), Connections(abandon), on_attempt=self._count
+                    )
+                    asyncio.run(rehearse(built))
+                    self._dispatcher = built
+            return built
 
     def _count(self, attempt: Attempt, counted: bool) -> None:  # noqa: FBT001 - a callback
         if counted:
@@ -508,16 +518,16 @@ class UnifiedLLMService:
     async def aclose(self) -> None:
         """Close all sockets and the background loop; calls after this raise `ServiceClosedError`."""
         self._closed = True
-        if self._engine is not None:
-            await self._engine.aclose()
+        if self._dispatcher is not None:
+            await self._dispatcher.aclose()
         await asyncio.to_thread(self._background.close)
 
     def close(self) -> None:
         """`aclose`, synchronous."""
         refuse_inside_loop("close", "aclose")
         self._closed = True
-        if self._engine is not None:
-            self._background.run(self._engine.aclose())
+        if self._dispatcher is not None:
+            self._background.run(self._dispatcher.aclose())
         self._background.close()
 
     async def __aenter__(self) -> Self:

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from llm_unified.background import BackgroundLoop
-    from llm_unified.engine import Call, Engine, EngineStream
+    from llm_unified.call import Call
+    from llm_unified.dispatch import Dispatcher
+    from llm_unified.live import LiveStream
     from llm_unified.response import LLMResponse, StreamChunk
 
 __all__ = ["LLMStream", "SyncStream"]
@@ -24,12 +26,12 @@ class LLMStream:
 
     def __init__(
         self,
-        start: Callable[[], Awaitable[tuple[Engine, Call]]],
+        start: Callable[[], Awaitable[tuple[Dispatcher, Call]]],
         ended: Callable[[Call, BaseException | None], None],
     ) -> None:
         self._start, self._ended = start, ended
         self._call: Call | None = None
-        self._source: EngineStream | None = None
+        self._source: LiveStream | None = None
         self._over = False
         self.response: LLMResponse | None = None
         """The whole answer, once the stream has ended by itself."""
@@ -39,8 +41,8 @@ class LLMStream:
             raise StopAsyncIteration
         try:
             if self._source is None:
-                engine, self._call = await self._start()
-                self._source = await engine.stream(self._call)
+                dispatcher, self._call = await self._start()
+                self._source = await dispatcher.stream(self._call)
             chunk = await anext(self._source)
         except StopAsyncIteration:
             self._end(None)

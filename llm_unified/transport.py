@@ -16,6 +16,7 @@ They are what `policy.classify` judges by, the same for every provider. It also
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from contextvars import ContextVar
@@ -118,6 +119,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
             "write": None,
         }
         self.in_flight = 0
+        self._idle: asyncio.Event | None = None
 
     @property
     def inner(self) -> tuple[httpx.AsyncBaseTransport, httpx.AsyncBaseTransport]:
@@ -153,6 +155,21 @@ class PoolTransport(httpx.AsyncBaseTransport):
             await _keep_error_body(response, wire)
         return response
 
+    async def idle(self) -> None:
+        """Wait until no request is in flight."""
+        while self.in_flight:
+            self._idle = self._idle or asyncio.Event()
+            self._idle.clear()
+            await self._idle.wait()
+
+    def returned(self, *, kept: bool) -> None:
+        """A request is over."""
+        self.in_flight -= 1
+        if kept:
+            self._kept_busy = False
+        if not self.in_flight and self._idle is not None:
+            self._idle.set()
+
     async def aclose(self) -> None:
         await self._kept.aclose()
         await self._burst.aclose()
@@ -172,9 +189,7 @@ class _Lease:
     def end(self) -> None:
         if self._open:
             self._open = False
-            self._pool.in_flight -= 1
-            if self._kept:
-                self._pool._kept_busy = False  # noqa: SLF001
+            self._pool.returned(kept=self._kept)
 
 
 class _Watched(httpx.AsyncByteStream):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from llm_unified.deployments import Deployment
-    from llm_unified.engine import Engine
+    from llm_unified.dispatch import Dispatcher
     from llm_unified.response import Attempt
     from llm_unified.service import UnifiedLLMService
 
@@ -218,13 +218,13 @@ class ConnectionWarmer:
         if not counted:
             self._planned[attempt.deployment] = now
 
-    def _copies(self, engine: Engine) -> list[Copy]:
+    def _copies(self, dispatcher: Dispatcher) -> list[Copy]:
         """All copies of the chain that a ping may be sent to, now or later."""
         now = self._clock()
         found = []
         for rank, provider in enumerate(self.service.settings.chain):
-            for deployment, endpoint, credential, _ in engine.rotation.state(provider):
-                wait = engine.rotation.claimable_in(deployment, **self._claims())
+            for deployment, endpoint, credential, _ in dispatcher.rotation.state(provider):
+                wait = dispatcher.rotation.claimable_in(deployment, **self._claims())
                 if wait is None:
                     continue
                 key = deployment.id
@@ -264,16 +264,16 @@ class ConnectionWarmer:
     async def _round(self) -> bool:
         """Ping who is due; whether to go on."""
         try:
-            engine = await self.service.engine()
+            dispatcher = await self.service.dispatcher()
         except ServiceClosedError:
             return False
         interval = self.service.settings.keep_alive_interval
-        copies = self._copies(engine)
-        chosen = [engine.deployments[copy.id] for copy in due(copies, interval)]
+        copies = self._copies(dispatcher)
+        chosen = [dispatcher.engine.deployments[copy.id] for copy in due(copies, interval)]
         self._count_skipped(copies, {deployment.id for deployment in chosen})
-        claimed = [d for d in chosen if engine.rotation.claim(d, **self._claims())]
+        claimed = [d for d in chosen if dispatcher.rotation.claim(d, **self._claims())]
         results = await asyncio.gather(
-            *(self._ping(engine, deployment) for deployment in claimed), return_exceptions=True
+            *(self._ping(dispatcher, deployment) for deployment in claimed), return_exceptions=True
         )
         self._rounds += 1
         for result in results:
@@ -282,14 +282,14 @@ class ConnectionWarmer:
         self._crashes = 0
         return True
 
-    async def _ping(self, engine: Engine, deployment: Deployment) -> None:
+    async def _ping(self, dispatcher: Dispatcher, deployment: Deployment) -> None:
         from llm_unified.probe import ping
 
         settings = self.service.settings
         shortest, longest = _PATIENCE
         seconds = min(longest, max(shortest, settings.keep_alive_interval))
         try:
-            await ping(engine, deployment, settings.warm_probe, seconds=seconds)
+            await ping(dispatcher, deployment, settings.warm_probe, seconds=seconds)
         except Exception:
             self._failed[deployment.id] = self._clock()
             raise
@@ -302,8 +302,8 @@ class ConnectionWarmer:
             self._crashes += 1
             log("warning", "warmer_round_failed", error=type(outcome.exception()).__name__)
             return float(min(settings.keep_alive_interval, 2.0 ** min(self._crashes, 16)))
-        engine = self.service.engine_if_built
-        copies = [] if engine is None else self._copies(engine)
+        dispatcher = self.service.dispatcher_if_built
+        copies = [] if dispatcher is None else self._copies(dispatcher)
         soonest = min(
             (next_ping(c, settings.keep_alive_interval) for c in copies), default=math.inf
         )

@@ -19,6 +19,7 @@ import pytest
 
 from llm_unified import LLMError, UnifiedLLMService, load_settings
 from llm_unified import engine as door
+from llm_unified.call import StopError
 from llm_unified.deployments import build_model_list
 from llm_unified.testing import Simulator, faults, replies
 
@@ -143,7 +144,7 @@ async def test_why_a_caller_fault_is_a_base_exception(sim: Simulator) -> None:
     router = stock(sim, "openai", "groq")
     await router.acompletion(model="openai", messages=HELLO)
     assert len(sim.groq.requests) == 1
-    assert not issubclass(door._StopError, Exception)
+    assert not issubclass(StopError, Exception)
     router.discard()
 
 

@@ -51,8 +51,8 @@ class Clock:
 
 def with_clock(service: UnifiedLLMService) -> Clock:
     clock = Clock()
-    assert service._engine is not None
-    service._engine.rotation._clock = clock
+    assert service._dispatcher is not None
+    service._dispatcher.rotation._clock = clock
     return clock
 
 
@@ -272,8 +272,8 @@ async def test_a_retry_after_within_the_deadline_is_waited_for(sim: Simulator) -
             waits.append(seconds)
             clock.now += seconds
 
-        assert service._engine is not None
-        service._engine._sleep = sleep
+        assert service._dispatcher is not None
+        service._dispatcher._sleep = sleep
         with pytest.raises(AllProvidersFailedError):
             await service.generate_response_async(HELLO)
         assert (await service.generate_response_async(HELLO, deadline=10.0)).provider == "openai"

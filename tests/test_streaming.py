@@ -218,4 +218,4 @@ async def test_a_slow_reader_holds_the_sender_back(sim: Simulator) -> None:
             for _ in range(200):
                 await asyncio.sleep(0)
             assert not request.finished
-            assert len(stream._source._wire.tail) <= 8192  # type: ignore[union-attr]
+            assert len(stream._source._attempt.wire.tail) <= 8192  # type: ignore[union-attr]
