@@ -16,7 +16,7 @@ from llm_unified.sources import Keys, Layer, typos
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Assembly", "Event", "assemble"]
+__all__ = ["NOTHING", "Assembly", "Event", "assemble"]
 
 _PREFERENCE = ("openai", "azure_openai", "groq", "anthropic")
 """Who is the primary when nobody says; the providers that YAML defines come after them."""
@@ -29,11 +29,12 @@ _ALIASES = {
     "claude": "anthropic",
 }
 _SHORTEST_REDACTED = 8
-_NOTHING = (
+NOTHING = (
     "No provider is configured. Set OPENAI_API_KEY, GROQ_API_KEY or ANTHROPIC_API_KEY, or "
     "AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_DEPLOYMENT; or set "
     "LLM_PRIMARY_PROVIDER=local for the small embedded model, which needs no key."
 )
+"""The one problem of whoever has not configured anything yet."""
 
 Event = tuple[str, str, dict[str, object]]
 """A log line: level, event, fields."""
@@ -202,7 +203,7 @@ def _nothing_left(candidates: Mapping[str, Candidate]) -> str:
             "on, or set the key of another."
         )
     half = [f" ({text}.)" for c in candidates.values() if c.has_key for text in c.missing]
-    return _NOTHING + "".join(half)
+    return NOTHING + "".join(half)
 
 
 def _redacted(problems: Iterable[str], layers: list[Layer]) -> list[str]:
