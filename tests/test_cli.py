@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -84,6 +86,33 @@ def test_check_names_all_problems_at_once():
     problems = json.loads(run("check", "--json", LLM_POOL_SIZE="99").stdout)
     assert problems["ok"] is False
     assert any("LLM_POOL_SIZE" in text for text in problems["problems"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"GROQ_API_KEY": ""}, "openai is alone: when it fails, nobody takes over"),
+        ({"LLM_ENABLE_FALLBACK": "off"}, "LLM_ENABLE_FALLBACK is off: when openai fails"),
+        ({"LLM_FALLBACK_PROVIDERS": "none"}, "groq is configured but not in the chain"),
+        ({"LLM_POOL_SIZE": "1"}, "a pool of one"),
+        ({"LLM_WARM_PROBE": "connection"}, "LLM_WARM_PROBE: without effect while"),
+        ({"LLM_DEADLINE": "5"}, "LLM_TIMEOUT (60 s) is longer than LLM_DEADLINE (5 s)"),
+        ({"OPENAI_BASE_URL": "http://gateway:8080"}, "openai: http:// sends the key"),
+        ({"OPENAI_API_BASE": "http://x"}, "OPENAI_API_BASE is set but unknown, did you mean"),
+        ({"GROQ_ENABLED": "false"}, "groq is switched off"),
+        ({"AZURE_OPENAI_API_KEY": "azure-key-1"}, "azure_openai has no endpoint. Set AZURE_"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_hints_for_what_is_allowed_and_hardly_meant(changes, words, monkeypatch, capsys):
+    """Each names the variable; where nothing is odd nothing is said."""
+    for name, value in (KEYS | changes).items():
+        monkeypatch.setenv(name, value)
+    assert main(["check"]) == 0
+    said = capsys.readouterr().out
+    assert words in said
+    assert ("hint:" in said) is bool(words)
 
 
 def test_check_is_quick_and_never_loads_litellm():
@@ -277,6 +306,18 @@ def test_completion_completes():
         )
         done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "migration.md"])
+def test_every_command_in_the_documents_exists(page):
+    """What a page tells to type is understood, option by option."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    typed = re.findall(r"^ *\$ (.*)$|`(llm-unified [^`]+)`", text, re.MULTILINE)
+    commands = {first or second for first, second in typed}
+    assert commands
+    for command in commands:
+        words = shlex.split(re.split(r" [|>&]+ ", command)[0])
+        build_parser().parse_args(words[words.index("llm-unified") + 1 :])
 
 
 def helps():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -250,6 +251,15 @@ def test_ask_when_nobody_answers(sim, cli):
     assert "`llm-unified ping`" in err
 
 
+def test_ask_says_when_it_is_worth_asking_again(sim, cli):
+    """Everybody asked to be left alone: the shortest wait is named."""
+    sim.openai.always(faults.rate_limit(retry_after=20))
+    sim.groq.always(faults.rate_limit(retry_after=7))
+    code, _, err = cli("ask", "Hello", LLM_FALLBACK_PROVIDERS="groq")
+    assert code == 1
+    assert "Worth asking again in 7 s." in err
+
+
 def test_ask_what_the_provider_calls_wrong(sim, cli):
     """The caller's own fault has exit code 2: nobody is down."""
     sim.openai.always(faults.bad_request())
@@ -362,6 +372,19 @@ def test_watch_in_a_terminal_shows_a_table(sim, cli, monkeypatch):
     assert "round 2" in out
     assert "last problem" in out
     assert "server, HTTP 500" in out
+
+
+def test_watch_ends_with_control_c(sim):
+    """As a process: the line of the round, then exit code 130 without a traceback."""
+    command = [*COMMAND, "watch", "--every", "60", "-p", "openai"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **sim.environ("openai")}
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert "openai up" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 # -- secrets ----------------------------------------------------------------------------------------

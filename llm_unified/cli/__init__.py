@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = WRONG
     except LLMError as error:
         trail = [str(attempt) for attempt in error.attempts] or [str(error)]
-        out.failure("no answer", trail, "`llm-unified ping` asks each provider.")
+        wait = getattr(error, "retry_after", None)
+        soon = "" if wait is None else f"Worth asking again in {wait:.0f} s. "
+        out.failure("no answer", trail, f"{soon}`llm-unified ping` asks each provider.")
         code = DOWN
     except KeyboardInterrupt:
         code = INTERRUPTED

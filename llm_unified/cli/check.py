@@ -149,19 +149,12 @@ def _worth_showing(row: Row) -> bool:
 
 def hints(settings: Settings) -> Iterator[str]:
     """Yield what is allowed and probably not meant."""
-    given = {name: origin for name, origin in settings.origins.items() if origin != "default"}
-    if len(settings.chain) == 1:
-        if settings.fallback_providers:
-            yield f"LLM_ENABLE_FALLBACK is off: when {settings.chain[0]} fails, nobody takes over."
-        elif settings.chain[0] != "local":
-            yield (
-                f"{settings.chain[0]} is alone: when it fails, nobody takes over. Set the key of a "
-                "second provider."
-            )
+    yield from _chain_hints(settings)
     if settings.pool_size == 1:
         yield "a pool of one keeps a single connection per deployment open; LLM_POOL_SIZE=3 three."
-    if not settings.enable_connection_warming and (idle := [n for n in _WARMING if n in given]):
-        names = ", ".join(f"LLM_{name.upper()}" for name in idle)
+    given = [name for name in _WARMING if settings.origins.get(name, "default") != "default"]
+    if given and not settings.enable_connection_warming:
+        names = ", ".join(f"LLM_{name.upper()}" for name in given)
         yield f"{names}: without effect while LLM_ENABLE_CONNECTION_WARMING is off."
     if settings.deadline < settings.timeout:
         yield (
@@ -173,6 +166,20 @@ def hints(settings: Settings) -> Iterator[str]:
             parts = urlsplit(deployment.api_base or "")
             if parts.scheme == "http" and deployment.api_keys and parts.hostname not in _LOCAL:
                 yield f"{provider.name}: http:// sends the key and the prompts in clear."
+
+
+def _chain_hints(settings: Settings) -> Iterator[str]:
+    first = settings.chain[0]
+    if settings.fallback_providers and not settings.enable_fallback:
+        yield f"LLM_ENABLE_FALLBACK is off: when {first} fails, nobody takes over."
+        return
+    reserve = [p.name for p in settings.providers if p.name not in settings.chain]
+    for name in reserve:
+        yield f"{name} is configured but not in the chain: only provider={name!r} reaches it."
+    if len(settings.chain) == 1 and not reserve and first != "local":
+        yield (
+            f"{first} is alone: when it fails, nobody takes over. Set the key of a second provider."
+        )
 
 
 def _remarks(found: Assembly) -> list[str]:
