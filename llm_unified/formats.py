@@ -20,8 +20,14 @@ def adapt(provider: str, protocol: str, params: dict[str, Any]) -> None:
 
     Anthropic has no JSON mode, and LiteLLM drops the wish in silence: it is asked for in words. For Groq
     with ``response_format`` LiteLLM sends no stream, so ``stream_options`` would be refused. The embedded
-    model needs a nudge to make a tool call that is required.
+    model needs a nudge to make a tool call that is required. ``raw_response["tool_calls"]`` may be sent back
+    as they are: the two fields that are our own are left out, since OpenAI and Groq may refuse them.
     """
+    for message in params["messages"]:
+        for call in message.get("tool_calls") or ():
+            if isinstance(call, dict) and "function" in call:
+                call.pop("name", None)
+                call.pop("arguments", None)
     wanted = params.get("response_format")
     if protocol == "anthropic" and isinstance(wanted, dict) and wanted.get("type") == "json_object":
         del params["response_format"]
