@@ -76,7 +76,10 @@ async def _complete(dispatcher: Dispatcher, deployment: Deployment, seconds: flo
 
 
 async def _knock(
-    dispatcher: Dispatcher, deployment: Deployment, transport: httpx.AsyncBaseTransport, seconds: float
+    dispatcher: Dispatcher,
+    deployment: Deployment,
+    transport: httpx.AsyncBaseTransport,
+    seconds: float,
 ) -> Attempt:
     wire = Wire()
     attempt = PendingAttempt(_call(dispatcher, deployment, seconds), deployment, wire, seconds)

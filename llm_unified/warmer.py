@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from llm_unified.deployments import Deployment
     from llm_unified.dispatch import Dispatcher
+    from llm_unified.engine import Engine
     from llm_unified.response import Attempt
     from llm_unified.service import UnifiedLLMService
 
@@ -132,6 +133,7 @@ class ConnectionWarmer:
         self._failed: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._planned: dict[str, float] = {}
+        self._engine: Engine | None = None
 
     @property
     def service(self) -> UnifiedLLMService:
@@ -222,6 +224,7 @@ class ConnectionWarmer:
         """All copies of the chain that a ping may be sent to, now or later."""
         now = self._clock()
         found = []
+        self._follow(dispatcher.engine)
         for rank, provider in enumerate(self.service.settings.chain):
             for deployment, endpoint, credential, _ in dispatcher.rotation.state(provider):
                 wait = dispatcher.rotation.claimable_in(deployment, **self._claims())
@@ -240,6 +243,14 @@ class ConnectionWarmer:
                 )
                 found.append(copy)
         return found
+
+    def _follow(self, engine: Engine) -> None:
+        """After a reload: copies that lead elsewhere have connections of which nothing is known."""
+        if self._engine is not None and engine is not self._engine:
+            for deployment in engine.changed(self._engine):
+                self._carried.pop(deployment.id, None)
+                self._failed.pop(deployment.id, None)
+        self._engine = engine
 
     def _claims(self) -> dict[str, Any]:
         from llm_unified.probe import CURED_BY_CONNECTION

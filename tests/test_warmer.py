@@ -76,7 +76,7 @@ async def warming(
     options = {"enable_connection_warming": True, "pool_size": 1, "timeout": 5.0} | settings
     time = Time()
     async with UnifiedLLMService(load_settings(sim.environ(*names), **options)) as service:
-        (await service.engine()).rotation._clock = time
+        (await service.dispatcher()).rotation._clock = time
         warmer = ConnectionWarmer(service, clock=time, sleep=time.sleep)
         await warmer.start()
         await time.settle()
@@ -391,7 +391,7 @@ async def test_stop_cancels_a_ping_under_way(sim: Simulator) -> None:
     service = UnifiedLLMService(
         load_settings(sim.environ("openai"), enable_connection_warming=True)
     )
-    await service.engine()
+    await service.dispatcher()
     before = asyncio.all_tasks()
     warmer = ConnectionWarmer(service)
     await warmer.start()
@@ -457,7 +457,7 @@ async def test_nothing_at_all_unless_enabled(sim: Simulator) -> None:
         await warmer.start()
         await warmer.first_round()
         assert asyncio.all_tasks() == tasks
-        assert service.engine_if_built is None
+        assert service.dispatcher_if_built is None
         stats = warmer.get_stats()
         assert (stats["enabled"], stats["running"], stats["pings"]) == (False, False, 0)
         assert warmer.get_provider_health()["openai"]["status"] == "unknown"
