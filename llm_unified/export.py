@@ -142,8 +142,14 @@ def _rows(settings: Settings, names: Mapping[str, str]) -> list[dict[str, Any]]:
         params = dict(entry["litellm_params"])
         if (key := str(params.get("api_key"))) in names:
             params["api_key"] = f"os.environ/{names[key]}"
-        if copy.weight != 1:
-            params["weight"] = copy.weight
+        # The service keeps these to itself; the proxy is to know them.
+        more = {
+            "weight": copy.weight if copy.weight != 1 else None,
+            "timeout": settings.provider(copy.provider).timeout,
+            "input_cost_per_token": copy.input_cost_per_token,
+            "output_cost_per_token": copy.output_cost_per_token,
+        }
+        params |= {name: value for name, value in more.items() if value is not None}
         row = {
             "model_name": copy.provider,
             "litellm_params": {**params, "max_retries": 0},

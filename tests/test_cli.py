@@ -222,13 +222,13 @@ def test_common_options_stand_before_or_after_the_command(tmp_path):
     assert json.loads(before.stdout)["settings"]["pool_size"]["value"] == 2
 
 
-def test_version_says_what_a_bug_report_needs():
+def test_version_says_what_a_bug_report_needs(capsys):
     """Ours, LiteLLM's and Python's."""
-    done = run("--version")
-    assert done.returncode == 0
-    assert done.stdout.startswith("llm-unified 0.")
-    assert "LiteLLM 1." in done.stdout
-    assert "Python 3." in done.stdout
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert re.fullmatch(r"llm-unified \d\S+ \(LiteLLM 1\.\S+, Python 3\.\S+\)\n", said)
 
 
 def test_without_a_command_the_help_is_shown():
@@ -279,14 +279,79 @@ def test_export_litellm_proxy_prints_yaml_without_keys():
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_every_command_and_option(shell):
+def test_completion_knows_every_command_and_option(shell, capsys):
     """The script is made from the parser; where the shell is installed, it accepts the script."""
-    script = run("completion", shell).stdout
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
     for name in commands_of(build_parser()):
         assert name in script
     assert "schema" in script
     if (program := shutil.which(shell)) is not None:
         subprocess.run([program, "-n"], input=script, text=True, check=True)
+
+
+def test_check_shows_several_deployments_and_hides_passwords(tmp_path, monkeypatch, capsys):
+    """A number tells deployments apart; a Redis is shown without its password; --all shows the rest."""
+    file = tmp_path / "llm.yaml"
+    file.write_text(
+        "fallback_on: [rate_limit, server]\n"
+        "providers:\n"
+        "  openai:\n"
+        "    timeout: 9\n"
+        "    deployments:\n"
+        "      - {model: gpt-4o, weight: 2, base_url: 'http://localhost:1'}\n"
+        "      - {model: gpt-4.1, input_cost_per_token: 0.001}\n",
+        "utf-8",
+    )
+    environ = {
+        "OPENAI_API_KEY": KEYS["OPENAI_API_KEY"],
+        "OPENAI_MODEL": "gpt-5",
+        "LLM_REDIS_URL": "redis://user:s3cr3t-word@cache/2",
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["check", "--all", "--config", str(file)]) == 0
+    said = capsys.readouterr().out
+    rows = table(said)
+    assert rows["openai.timeout"][1] == "9"
+    assert rows["openai.0.model"][1:] == ["gpt-4o", f"YAML {file}:6"]
+    assert rows["openai.0.weight"][1] == "2"
+    assert rows["openai.1.input_cost_per_token"][1] == "0.001"
+    assert rows["openai.1.api_key"][2].endswith("environment OPENAI_API_KEY")
+    assert rows["redis_url"][1] == "redis://cache:6379/2"
+    assert rows["fallback_on"][1] == "rate_limit,"
+    assert rows["warm_probe"][2] == "default"
+    assert "s3cr3t" not in said
+    assert "hint: OPENAI_MODEL is without effect" in said
+
+
+def test_exports_and_vendor_as_json(tmp_path, monkeypatch, capsys):
+    """Every command has JSON for programs, these three too; keys may come from LLM_ENV_FILE."""
+    (tmp_path / ".env").write_text(f"GROQ_API_KEY={KEYS['GROQ_API_KEY']}\n", "utf-8")
+    monkeypatch.setenv("LLM_ENV_FILE", str(tmp_path / ".env"))
+    found = []
+    for command in (
+        ["export", "env"],
+        ["export", "litellm-proxy"],
+        ["vendor", str(tmp_path / "x")],
+    ):
+        assert main([*command, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["LLM_PRIMARY_PROVIDER"] == "groq"
+    assert found[1]["model_list"][0]["litellm_params"]["api_key"] == "os.environ/GROQ_API_KEY"
+    assert set(found[2]["files"].values()) == {"written"}
+    (tmp_path / "x" / "connection_warmer.py").write_text("", "utf-8")
+    assert main(["vendor", str(tmp_path / "x"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["files"]["connection_warmer.py"] == "different"
+
+
+def test_the_embedded_model_cannot_be_exported(monkeypatch, capsys):
+    """It lives in the service's process; the message says what to do."""
+    monkeypatch.setenv("LLM_PRIMARY_PROVIDER", "local")
+    assert main(["export", "litellm-proxy"]) == 2
+    assert "Set the key of a provider" in capsys.readouterr().err
+    assert main(["check"]) == 0
+    assert "hint" not in capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -80,7 +80,8 @@ async def examine(target: Target, *, connect_limit: float, answer_limit: float) 
     report = Report()
     base = urlsplit(target.deployment.api_base or "")
     if not base.hostname:
-        report.note = "LiteLLM chooses the address; only its answer is looked at"
+        local = target.provider == "local"
+        report.note = "embedded" if local else "LiteLLM chooses the address; only its answer counts"
         return report
     with suppress(_StageError):
         async with _connection(base, report, connect_limit) as (reader, writer):
