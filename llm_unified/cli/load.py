@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from llm_unified.cli.output import Output
     from llm_unified.settings import Settings
 
-__all__ = ["chosen", "inspected", "loaded", "variables"]
+__all__ = ["chosen", "config_path", "inspected", "loaded", "variables"]
 
 
 def loaded(options: argparse.Namespace, out: Output) -> Settings:
     """Return the settings; from here on no secret of theirs passes ``out``."""
-    settings = load_settings(config_file=_config(options))
+    settings = load_settings(config_file=config_path(options))
     out.keep_secret(settings.secrets())
     return settings
 
 
 def inspected(options: argparse.Namespace) -> Assembly:
     """Return all that can be said about the settings, be they good or bad."""
-    return inspect_settings(config_file=_config(options))
+    return inspect_settings(config_file=config_path(options))
 
 
 def chosen(settings: Settings, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -55,7 +55,9 @@ def variables() -> dict[str, str]:
     return found | dict(os.environ)
 
 
-def _config(options: argparse.Namespace) -> str | None:
+def config_path(options: argparse.Namespace) -> str | None:
+    """Return what ``--config`` names, and see that it exists."""
+    """Return the file that ``--config`` names, if any; it must exist."""
     path: str | None = options.config
     if path is not None and not Path(path).expanduser().is_file():
         raise WrongInputError(f"--config {path}: there is no such file.")
