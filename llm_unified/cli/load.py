@@ -57,7 +57,6 @@ def variables() -> dict[str, str]:
 
 def config_path(options: argparse.Namespace) -> str | None:
     """Return what ``--config`` names, and see that it exists."""
-    """Return the file that ``--config`` names, if any; it must exist."""
     path: str | None = options.config
     if path is not None and not Path(path).expanduser().is_file():
         raise WrongInputError(f"--config {path}: there is no such file.")
