@@ -76,6 +76,10 @@ class BackgroundLoop:
             future.cancel()  # KeyboardInterrupt arrives in this thread, not in that one
             raise
 
+    def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run ``work`` there without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._running())
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop, if it was started."""

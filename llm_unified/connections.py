@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Connections", "PooledClient"]
 
 
+_RETIRED = "retired "
+
+
 @dataclass(frozen=True, slots=True)
 class PooledClient:
     """What LiteLLM is given for one copy, and the sockets behind it."""
@@ -45,8 +48,12 @@ class Connections:
                 loop.call_soon_threadsafe(self._retire_here, clients, frozenset(keep))
 
     def _retire_here(self, clients: dict[str, PooledClient], keep: frozenset[str]) -> None:
-        for key in [key for key in clients if key not in keep]:
-            task = asyncio.get_running_loop().create_task(_close_when_idle(clients.pop(key)))
+        for key in [key for key in clients if key not in keep and not key.startswith(_RETIRED)]:
+            pooled = clients.pop(key)
+            # Still listed, under a name that nobody asks for, so that it is closed with the others.
+            name = f"{_RETIRED}{id(pooled)}"
+            clients[name] = pooled
+            task = asyncio.get_running_loop().create_task(_close_when_idle(clients, name))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
@@ -66,8 +73,8 @@ class Connections:
         await self._loops.aclose()
 
 
-async def _close_when_idle(pooled: PooledClient) -> None:
-    try:
-        await pooled.transport.idle()
-    finally:
-        await quietly(pooled.transport.aclose())
+async def _close_when_idle(clients: dict[str, PooledClient], name: str) -> None:
+    pooled = clients[name]
+    await pooled.transport.idle()
+    await quietly(pooled.transport.aclose())
+    clients.pop(name, None)

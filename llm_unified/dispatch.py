@@ -7,8 +7,11 @@ for the turn, the time limit and the verdict.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.answer import Assembly, NoAnswerError, embedding_of, from_completion
@@ -24,13 +27,14 @@ from llm_unified.live import LiveStream
 from llm_unified.policy import TRANSIENT, Verdict, attempt_budget
 from llm_unified.redaction import defuse
 from llm_unified.response import FailureKind as K
-from llm_unified.rotation import Rotation
+from llm_unified.rotation import Rotation, rests_with
+from llm_unified.shared import SharedRests
 from llm_unified.telemetry import log
 from llm_unified.tidy import Bounded, quietly
 from llm_unified.transport import WIRE, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from llm_unified.call import Call
     from llm_unified.connections import Connections
@@ -69,12 +73,51 @@ class Dispatcher:
         self._on_attempt = on_attempt
         self._sleep = sleep
         self._bounded = Bounded()
+        self._lock = threading.Lock()
+        self._busy: Counter[Engine] = Counter()
+        self._shared = None if engine.cooldowns is None else SharedRests(engine.cooldowns)
         self.enough_tokens: dict[str, int] = {}
         """Endpoints that refused a ping for one token, and what they get instead (`probe`)."""
 
     @property
     def settings(self) -> Settings:
         return self.engine.settings
+
+    def replace(self, engine: Engine) -> None:
+        """Calls from now on go to ``engine``; those under way end where they are."""
+        for deployment in engine.changed(self.engine):
+            self.rotation.forget(deployment)
+        self.rotation.replace(
+            engine.deployments.values(),
+            threshold=engine.settings.failure_threshold,
+            cooldown=engine.settings.cooldown,
+        )
+        self._shared = None if engine.cooldowns is None else SharedRests(engine.cooldowns)
+        with self._lock:
+            self.engine = engine
+        self._retire()
+
+    @contextlib.contextmanager
+    def _at_work(self, call: Call) -> Iterator[Engine]:
+        """The call keeps its configuration, and that its connections, until it is over."""
+        with self._lock:
+            engine = call.engine = self.engine
+            self._busy[engine] += 1
+        try:
+            yield engine
+        finally:
+            with self._lock:
+                self._busy[engine] -= 1
+                over = not self._busy[engine] and engine is not self.engine
+                if over:
+                    del self._busy[engine]
+            if over:
+                self._retire()
+
+    def _retire(self) -> None:
+        with self._lock:
+            needed = {self.engine, *(engine for engine, calls in self._busy.items() if calls)}
+        self.connections.retire(frozenset().union(*(engine.connection_keys for engine in needed)))
 
     # -- one call --------------------------------------------------------------------------------
 
@@ -102,9 +145,13 @@ class Dispatcher:
         return call.embedding
 
     async def _run(self, call: Call) -> None:
-        call.engine, call.attempt = self.engine, self._attempts(call)
+        call.attempt = self._attempts(call)
         if call.clients is None:
             call.clients = await self.connections.here()
+        with self._at_work(call) as engine:
+            await self._ask(call, engine)
+
+    async def _ask(self, call: Call, engine: Engine) -> None:
         try:
             call.order = await self._order(call)
             for round_ in range(self.settings.retries + 1):
@@ -115,7 +162,7 @@ class Dispatcher:
                         break
                     await self._sleep(pause)
                     call.order = again
-                if await call.engine.walk(call):
+                if await engine.walk(call):
                     return
             raise self._nobody(call)
         except StopError as stop:
@@ -125,6 +172,8 @@ class Dispatcher:
         """Those of the chain that are not resting; if all are, the one that reopens soonest."""
         if call.pinned is not None:
             return (call.pinned.provider,)
+        if self._shared is not None:
+            await self._shared.hear(self.engine.deployments, self.rotation)
         awake = tuple(name for name in call.chain if self.rotation.available(name))
         if awake:
             return awake
@@ -189,6 +238,9 @@ class Dispatcher:
         """
         forced = provider == call.forced
         deployment = call.pinned or self.rotation.pick(provider, even_resting=forced)
+        engine = call.engine or self.engine
+        if engine is not self.engine:  # reloaded meanwhile: this call knows the old copies only
+            deployment = engine.same_or_first(provider, deployment)
         if deployment is None:
             raise NextError("resting")
         later = len(call.order) - 1 - call.order.index(provider)
@@ -263,7 +315,8 @@ class Dispatcher:
             call.opened = LiveStream(self, attempt, result, Assembly(provider, model))
             await call.opened.prime()
             return
-        cost = self.engine.cost(attempt.deployment, result)
+        engine = call.engine or self.engine
+        cost = engine.cost(attempt.deployment, result)
         if call.embeds:
             call.embedding = embedding_of(result, provider=provider, model=model, cost_usd=cost)
             usage = call.embedding.usage
@@ -317,7 +370,9 @@ class Dispatcher:
     def answered(self, attempt: PendingAttempt, usage: Usage, cost: float | None) -> None:
         """A real answer: forget the failures, count."""
         if not attempt.call.rehearsal:
-            self.rotation.succeeded(attempt.deployment)
+            reopened = self.rotation.succeeded(attempt.deployment)
+            if reopened and self._shared is not None:
+                self._shared.recall(self._alike(attempt.deployment, None))
         self._tell(attempt.ended(None, usage, cost), attempt.call)
 
     def abandoned(self, attempt: PendingAttempt, usage: Usage | None) -> None:
@@ -333,6 +388,9 @@ class Dispatcher:
         rest = self.rotation.failed(
             deployment, verdict.kind, retry_after=verdict.retry_after, overridden=overridden
         )
+        if rest and self._shared is not None:
+            ids = self._alike(deployment, verdict.kind)
+            self._shared.tell(ids, verdict.kind, verdict.status, rest)
         told = self._tell(attempt.ended(verdict, usage), attempt.call)
         loud = verdict.kind in (K.AUTH, K.NOT_FOUND) and not overridden
         log(
@@ -349,6 +407,10 @@ class Dispatcher:
         )
         return told
 
+    def _alike(self, deployment: Deployment, kind: K | None) -> list[str]:
+        """The copies that rest together with this one."""
+        return [d.id for d in self.engine.deployments.values() if rests_with(d, deployment, kind)]
+
     def _tell(self, told: Attempt, call: Call) -> Attempt:
         call.attempts.append(told)
         if not call.rehearsal:
@@ -361,5 +423,7 @@ class Dispatcher:
 
     async def aclose(self) -> None:
         """Close all sockets, in whatever loops they are."""
+        if self._shared is not None:
+            await self._shared.aclose()
         await self.connections.aclose()
         await self._bounded.aclose()

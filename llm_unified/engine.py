@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ from llm_unified.call import CALL, Call, NextError
 from llm_unified.connections import PooledClient
 from llm_unified.deployments import build_model_list, plan
 from llm_unified.encoding import postpone
-from llm_unified.errors import BadRequestError, LLMError
+from llm_unified.errors import BadRequestError, ConfigurationError, LLMError
 from llm_unified.formats import adapt
 from llm_unified.redaction import defuse
 from llm_unified.transport import BURST_IDLE, PoolTransport
@@ -204,6 +205,7 @@ class Engine:
             disable_cooldowns=True,  # ours rest by our rule
             timeout=_CLIENT_TIMEOUT,
             default_litellm_params={"max_retries": 0, "drop_params": True},
+            redis_url=_redis_url(settings),
         )
         self._router.engine = self
         # It needs no global callbacks; so other Routers of the process are not disturbed either.
@@ -270,6 +272,11 @@ class Engine:
         """The protocol and LiteLLM's parameters of a copy. The key is in clear in them."""
         return deployment.row.protocol, self._entries[deployment.id]["litellm_params"]
 
+    @property
+    def cooldowns(self) -> Any:
+        """The Router's cooldown entries, shared over Redis; ``None`` without it."""
+        return None if self.settings.redis_url is None else self._router.cooldown_cache
+
     def key_of(self, deployment: Deployment) -> str:
         """What this copy connects to, and as whom."""
         return self._keys[deployment.id]
@@ -278,6 +285,11 @@ class Engine:
     def connection_keys(self) -> frozenset[str]:
         """What the copies of this configuration connect to."""
         return frozenset(self._keys.values())
+
+    def same_or_first(self, provider: str, wanted: Deployment | None) -> Deployment:
+        """This configuration's own copy instead of a newer configuration's."""
+        own = [d for d in self.deployments.values() if d.provider == provider]
+        return next((d for d in own if wanted is not None and d.id == wanted.id), own[0])
 
     def changed(self, other: Engine) -> list[Deployment]:
         """Copies that connect elsewhere, or with another key, than those of the same id in ``other``."""
@@ -348,6 +360,16 @@ class Engine:
         except Exception:  # noqa: BLE001 - LiteLLM raises a bare Exception for an unknown model
             return None
         return sum(cost) or None
+
+
+def _redis_url(settings: Settings) -> str | None:
+    if settings.redis_url is None:
+        return None
+    if importlib.util.find_spec("redis") is None:
+        raise ConfigurationError(
+            "LLM_REDIS_URL needs the redis package: pip install 'llm-unified[redis]', or unset it"
+        )
+    return settings.redis_url.get_secret_value()
 
 
 def _identity(entry: dict[str, Any], settings: Settings) -> str:

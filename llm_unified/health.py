@@ -124,6 +124,12 @@ class Health:
         self._lock = threading.Lock()
         self._providers = {name: _Provider() for name in providers}
 
+    def keep(self, providers: Iterable[str]) -> None:
+        """After a reload: what is new is unknown, the others keep their history."""
+        with self._lock:
+            for name in providers:
+                self._providers.setdefault(name, _Provider())
+
     def note(self, attempt: Attempt, *, ping: bool) -> None:
         """Take one attempt whose verdict is known."""
         alive = is_alive(attempt)

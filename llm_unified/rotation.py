@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from llm_unified.deployments import Deployment
 
-__all__ = ["LONGEST_REST", "Rest", "Rotation", "turn_order"]
+__all__ = ["LONGEST_REST", "Rest", "Rotation", "rests_with", "turn_order"]
 
 LONGEST_REST: Final = 60.0
 """Seconds; the cap of the doubling, and the rest of a misconfigured key or model."""
@@ -76,6 +76,18 @@ def turn_order(deployments: Sequence[Deployment]) -> tuple[Deployment, ...]:
     return tuple(order)
 
 
+_OF_KEYS: Final = (Consequence.REST_KEY, Consequence.MISCONFIGURED_KEY)
+
+
+def rests_with(one: Deployment, other: Deployment, kind: FailureKind | None = None) -> bool:
+    """Whether a rest of ``other`` because of ``kind`` (``None``: of any) is one of ``one``, too."""
+    endpoint = (one.provider, one.endpoint) == (other.provider, other.endpoint)
+    key = one.credential == other.credential
+    if kind is None:
+        return endpoint or key
+    return key if FOLLOWS[kind] in _OF_KEYS else endpoint
+
+
 class Rotation:
     """The turn and the rests of one service. Safe from any thread."""
 
@@ -99,13 +111,27 @@ class Rotation:
         self._cursor: dict[str, int] = {}
         self.replace(deployments)
 
-    def replace(self, deployments: Iterable[Deployment]) -> None:
+    def replace(
+        self,
+        deployments: Iterable[Deployment],
+        *,
+        threshold: int | None = None,
+        cooldown: float | None = None,
+    ) -> None:
         """Take a new set of copies; cursors and rests of what stays are kept."""
         by_provider: dict[str, list[Deployment]] = {}
         for deployment in deployments:
             by_provider.setdefault(deployment.provider, []).append(deployment)
         with self._lock:
+            self._threshold = self._threshold if threshold is None else threshold
+            self._cooldown = self._cooldown if cooldown is None else cooldown
             self._turns = {name: turn_order(group) for name, group in by_provider.items()}
+
+    def forget(self, deployment: Deployment) -> None:
+        """This copy has another address or key now: what was known of the old one is void."""
+        with self._lock:
+            self._endpoints.pop((deployment.provider, deployment.endpoint), None)
+            self._credentials.pop(deployment.credential, None)
 
     def rests(self, deployment: Deployment) -> tuple[Rest, Rest]:
         """The endpoint's and the credential's state of this copy."""
@@ -213,16 +239,18 @@ class Rotation:
 
     # -- who rests -------------------------------------------------------------------------------
 
-    def succeeded(self, deployment: Deployment) -> None:
-        """An answer closes the breaker and forgets the failures."""
-        now = self._clock()
+    def succeeded(self, deployment: Deployment) -> bool:
+        """An answer closes the breaker and forgets the failures; whether something rested."""
+        now, rested = self._clock(), False
         with self._lock:
             for rest in self.rests(deployment):
                 rest.trying = False
                 if rest.kind is FailureKind.RATE_LIMIT and rest.until > now:
                     continue  # a 429 that another call met meanwhile keeps its rest
+                rested = rested or rest.until > 0.0
                 rest.failures = rest.opened = 0
                 rest.until, rest.trial, rest.asked_for, rest.kind = 0.0, False, False, None
+        return rested
 
     def reconnected(self, deployment: Deployment, cured: Collection[FailureKind]) -> None:
         """A ping got through: whatever rests for one of these reasons is well again."""
@@ -306,12 +334,13 @@ class Rotation:
         return seconds
 
     def rest_elsewhere(self, deployment: Deployment, seconds: float, kind: FailureKind) -> None:
-        """Another process found this copy resting (shared over Redis)."""
+        """Another process found this copy resting."""
+        key = FOLLOWS[kind] in _OF_KEYS
         with self._lock:
-            rest = self.rests(deployment)[1 if kind is FailureKind.RATE_LIMIT else 0]
+            rest = self.rests(deployment)[1 if key else 0]
             until = self._clock() + seconds
             if until > rest.until + 1.0:  # more than the rounding of a clock on another host
-                rest.until, rest.kind = until, kind
+                rest.until, rest.kind, rest.trial = until, kind, kind is not FailureKind.RATE_LIMIT
 
     def state(self, provider: str) -> list[tuple[Deployment, Rest, Rest, float]]:
         """``(copy, endpoint, credential, seconds until it reopens)`` for each copy; for reports."""

@@ -52,7 +52,7 @@ class UnifiedLLMService:
         self._listeners: list[Callable[[Attempt, bool], None]] = []
         self._lock = threading.Lock()
         self._dispatcher: Dispatcher | None = None
-        self._background = BackgroundLoop()
+        self.background = BackgroundLoop()
         self._closed = False
 
     # -- asking ----------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class UnifiedLLMService:
             RuntimeError: called where an event loop runs; it would block that loop.
         """
         refuse_inside_loop("generate_response", "generate_response_async")
-        return self._background.run(
+        return self.background.run(
             self.generate_response_async(messages, temperature, max_tokens, tools, **options)
         )
 
@@ -196,7 +196,7 @@ class UnifiedLLMService:
         """
         refuse_inside_loop("stream_response", "stream_response_async")
         stream = self.stream_response_async(messages, temperature, max_tokens, tools, **options)
-        return SyncStream(stream, self._background)
+        return SyncStream(stream, self.background)
 
     # -- many, and vectors -----------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class UnifiedLLMService:
     ) -> list[LLMResponse | LLMError]:
         """`generate_many_async`, synchronous."""
         refuse_inside_loop("generate_many", "generate_many_async")
-        return self._background.run(self.generate_many_async(conversations, **options))
+        return self.background.run(self.generate_many_async(conversations, **options))
 
     async def embed_async(
         self,
@@ -276,7 +276,7 @@ class UnifiedLLMService:
     def embed(self, inputs: str | Sequence[str], **options: Any) -> Embedding:
         """`embed_async`, synchronous."""
         refuse_inside_loop("embed", "embed_async")
-        return self._background.run(self.embed_async(inputs, **options))
+        return self.background.run(self.embed_async(inputs, **options))
 
     # -- what happened ---------------------------------------------------------------------------
 
@@ -454,7 +454,39 @@ class UnifiedLLMService:
     def warm_connections_sync(self, timeout: float = 20.0) -> dict[str, bool]:
         """`warm_connections` for the synchronous methods, which have connections of their own."""
         refuse_inside_loop("warm_connections_sync", "warm_connections")
-        return self._background.run(self.warm_connections(timeout))
+        return self.background.run(self.warm_connections(timeout))
+
+    # -- another configuration -------------------------------------------------------------------
+
+    async def reload(self, settings: Settings | None = None) -> Settings:
+        """Swap the configuration without losing a request; the settings now in force.
+
+        ``settings``: as from `load_settings`, which is called when it is ``None``. Requests in flight end
+        on the old configuration; sockets, rests and statistics of what did not change are kept. A wrong
+        configuration changes nothing.
+
+        Raises:
+            ConfigurationError: with every problem; the old configuration goes on.
+        """
+        try:
+            new = await asyncio.to_thread(load_settings) if settings is None else settings
+            if self._dispatcher is not None:
+                await asyncio.to_thread(self._swap, new)
+        except ConfigurationError as error:
+            log("error", "reload_refused", problems=list(error.problems))
+            raise
+        self.settings = new
+        self._stats.keep(new.chain)
+        self.health.keep(new.chain)
+        log("info", "reloaded", chain=list(new.chain), pool_size=new.pool_size)
+        return new
+
+    def _swap(self, settings: Settings) -> None:
+        from llm_unified.engine import Engine
+
+        with self._lock:
+            if self._dispatcher is not None:
+                self._dispatcher.replace(Engine(settings))
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -520,15 +552,15 @@ class UnifiedLLMService:
         self._closed = True
         if self._dispatcher is not None:
             await self._dispatcher.aclose()
-        await asyncio.to_thread(self._background.close)
+        await asyncio.to_thread(self.background.close)
 
     def close(self) -> None:
         """`aclose`, synchronous."""
         refuse_inside_loop("close", "aclose")
         self._closed = True
         if self._dispatcher is not None:
-            self._background.run(self._dispatcher.aclose())
-        self._background.close()
+            self.background.run(self._dispatcher.aclose())
+        self.background.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,0 +1,130 @@
+"""Rests shared over a real Redis; without it, calls go on."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from llm_unified import ConfigurationError, UnifiedLLMService, load_settings
+from llm_unified import shared as shared_rests
+from llm_unified.testing import Simulator, faults
+
+HELLO = [{"role": "user", "content": "Hello"}]
+pytest.importorskip("redis")
+pytestmark = pytest.mark.skipif(
+    shutil.which("redis-server") is None, reason="needs redis-server (Debian: apt-get install it)"
+)
+
+
+class Redis:
+    """A real server on a free port of loopback."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "Ready to accept connections" in line:
+                break
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    server = Redis()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at Redis before every call, and give a loaded machine time to answer."""
+    monkeypatch.setattr(shared_rests, "INTERVAL", 0.0)
+    monkeypatch.setattr(shared_rests, "PATIENCE", 5.0)
+
+
+def service_for(sim: Simulator, url: str, **overrides: Any) -> UnifiedLLMService:
+    environ = sim.environ("openai", "groq") | {"LLM_REDIS_URL": url}
+    return UnifiedLLMService(load_settings(environ, **overrides))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_process_learns_what_another_met(sim: Simulator, redis: Redis) -> None:
+    """A 429 and an opened breaker rest a provider for all who share the Redis."""
+    sim.openai.script(faults.rate_limit(retry_after=60))
+    async with service_for(sim, redis.url) as one:
+        assert (await one.generate_response_async(HELLO)).provider == "groq"
+        assert one._dispatcher is not None
+        assert one._dispatcher._shared is not None
+        await one._dispatcher._shared.aclose()  # told
+        async with service_for(sim, redis.url) as two:
+            assert (await two.generate_response_async(HELLO)).provider == "groq"
+            assert two.get_health()["openai"]["rests_for"] == pytest.approx(60, abs=5)
+    assert len(sim.openai.requests) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_recovery_is_told_as_well(sim: Simulator, redis: Redis) -> None:
+    """Who finds a provider well again takes the common entry back."""
+    sim.openai.script(faults.status(500))
+    options = {"failure_threshold": 1, "cooldown": 30.0}
+    async with service_for(sim, redis.url, **options) as one:
+        await one.generate_response_async(HELLO)
+        assert one._dispatcher is not None
+        assert one._dispatcher._shared is not None
+        await one._dispatcher._shared.aclose()
+        sim.groq.script(faults.status(400))
+        one._dispatcher.rotation._clock = lambda: 1e9  # long after
+        one._dispatcher._shared._looked = 1e18
+        assert (await one.generate_response_async(HELLO)).provider == "openai"
+        await one._dispatcher._shared.aclose()
+        async with service_for(sim, redis.url, **options) as two:
+            assert (await two.generate_response_async(HELLO)).provider == "openai"
+
+
+async def test_without_redis_calls_go_on(sim: Simulator, redis: Redis) -> None:
+    """A dead Redis costs nothing but one warning."""
+    async with service_for(sim, redis.url) as service:
+        assert (await service.generate_response_async(HELLO)).provider == "openai"
+        redis.stop()
+        assert service._dispatcher is not None
+        assert service._dispatcher._shared is not None
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                service._dispatcher._shared._looked = -10.0
+                assert (await service.generate_response_async(HELLO)).provider == "openai"
+    assert [e["event"] for e in logs].count("redis_unreachable") <= 1
+
+
+async def test_the_missing_package_is_named(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`LLM_REDIS_URL` without the extra: the error says what to install, and not the URL."""
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "redis" else find(name, *a)
+    )
+    async with service_for(sim, "redis://:hunter2@127.0.0.1:1/0") as service:
+        with pytest.raises(ConfigurationError, match=r"llm-unified\[redis\]") as caught:
+            await service.generate_response_async(HELLO)
+    assert "hunter2" not in str(caught.value)
