@@ -25,14 +25,14 @@ from llm_unified.response import FailureKind
 from llm_unified.transport import WIRE, Wire, socket_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from llm_unified.deployments import Deployment
     from llm_unified.dispatch import Dispatcher
     from llm_unified.providers import Protocol
     from llm_unified.response import Attempt
 
-__all__ = ["CURED_BY_CONNECTION", "PATIENCE", "models_request", "ping", "warm"]
+__all__ = ["CURED_BY_CONNECTION", "PATIENCE", "each", "models_request", "ping", "warm"]
 
 Probe = Literal["completion", "connection"]
 PATIENCE: Final = 10.0
@@ -42,6 +42,7 @@ CURED_BY_CONNECTION: Final = frozenset({FailureKind.CONNECTION, FailureKind.AUTH
 """What a connection probe can find to be over."""
 _ONE: Final = 1
 _SOME: Final = 16  # the newer models of OpenAI refuse less
+_PACE: Final = 0.005  # seconds between the beginnings of two pings
 _PING: Final = ({"role": "user", "content": "ping"},)
 
 
@@ -146,6 +147,30 @@ def models_request(protocol: Protocol, params: Mapping[str, str]) -> httpx.Reque
     return httpx.Request("GET", url, headers=headers)
 
 
+async def each(
+    deployments: Iterable[Deployment], work: Callable[[Deployment], Awaitable[object]]
+) -> list[Exception]:
+    """Do ``work`` for all of them at once, and return what it raised.
+
+    At once, but begun one after the other: a completion costs some milliseconds of CPU in the event loop and
+    in LiteLLM's threads, and dozens in one turn of the loop would stall everybody else in it.
+    """
+    raised: list[Exception] = []
+
+    async def one(deployment: Deployment) -> None:
+        try:
+            await work(deployment)
+        except Exception as error:  # noqa: BLE001 - one that fails must not end the others
+            raised.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for number, deployment in enumerate(deployments):
+            if number:
+                await asyncio.sleep(_PACE)
+            group.create_task(one(deployment))
+    return raised
+
+
 async def warm(
     dispatcher: Dispatcher,
     providers: Collection[str],
@@ -154,17 +179,23 @@ async def warm(
     probe: Probe,
     seconds: float,
 ) -> None:
-    """Ping all copies of these providers at once; ``found[provider]`` becomes true with the first life sign.
+    """Ping all copies of these providers; ``found[provider]`` becomes true with the first sign of life.
 
     Copies that wait for a trial of their endpoint go in a second round, when it succeeded.
     """
     limit = min(PATIENCE, max(_FAIR, seconds))
     waiting = [d for d in dispatcher.engine.deployments.values() if d.provider in providers]
-    while asked := [d for d in waiting if dispatcher.rotation.claim(d)]:
-        waiting = [d for d in waiting if d not in asked]
+    begun: list[Deployment] = []
 
-        async def one(deployment: Deployment) -> None:
+    async def one(deployment: Deployment) -> None:
+        if dispatcher.rotation.claim(deployment):
+            begun.append(deployment)
             if is_alive(await ping(dispatcher, deployment, probe, seconds=limit)):
                 found[deployment.provider] = True
 
-        await asyncio.gather(*map(one, asked), return_exceptions=True)
+    while waiting:
+        begun.clear()
+        await each(waiting, one)
+        if not begun:
+            return
+        waiting = [d for d in waiting if d not in begun]

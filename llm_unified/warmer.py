@@ -8,6 +8,7 @@ anybody else move the plan, because each attempt of the service is seen here.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import threading
 import time
@@ -274,6 +275,8 @@ class ConnectionWarmer:
 
     async def _round(self) -> bool:
         """Ping who is due; whether to go on."""
+        from llm_unified.probe import each
+
         try:
             dispatcher = await self.service.dispatcher()
         except ServiceClosedError:
@@ -282,20 +285,18 @@ class ConnectionWarmer:
         copies = self._copies(dispatcher)
         chosen = [dispatcher.engine.deployments[copy.id] for copy in due(copies, interval)]
         self._count_skipped(copies, {deployment.id for deployment in chosen})
-        claimed = [d for d in chosen if dispatcher.rotation.claim(d, **self._claims())]
-        results = await asyncio.gather(
-            *(self._ping(dispatcher, deployment) for deployment in claimed), return_exceptions=True
-        )
+        raised = await each(chosen, functools.partial(self._ping, dispatcher))
         self._rounds += 1
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        if raised:
+            raise raised[0]
         self._crashes = 0
         return True
 
     async def _ping(self, dispatcher: Dispatcher, deployment: Deployment) -> None:
         from llm_unified.probe import ping
 
+        if not dispatcher.rotation.claim(deployment, **self._claims()):
+            return  # it began to rest, or somebody else makes the trial
         settings = self.service.settings
         shortest, longest = _PATIENCE
         seconds = min(longest, max(shortest, settings.keep_alive_interval))

@@ -215,6 +215,24 @@ async def test_copies_of_one_endpoint_share_its_trial(sim: Simulator) -> None:
         assert min(request.received_at for request in others) > first.finished_at
 
 
+async def test_a_cancelled_warm_up_blocks_no_trial(sim: Simulator) -> None:
+    """Whoever stops it, and when: the breaker's trial is free for the next."""
+    async with service_of(sim, "openai", failure_threshold=1) as service:
+        sim.openai.refuse()
+        await service.warm_connections()
+        sim.openai.listen()
+        sim.openai.always(faults.blackhole())
+        rotation = (await service.dispatcher()).rotation
+        rotation._clock = lambda: time.monotonic() + 20.0
+        task = asyncio.create_task(service.warm_connections())
+        await sim.openai.wait_for_async(requests=1)
+        assert rotation.pick("openai") is None  # the trial is the ping's
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        assert rotation.pick("openai") is not None
+
+
 async def test_health_is_plain_and_readable(sim: Simulator) -> None:
     """One entry per provider of the chain, durations in seconds, percentiles of users' requests."""
     async with service_of(sim, "openai", "groq", pool_size=1) as service:
