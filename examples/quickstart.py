@@ -7,7 +7,7 @@ import asyncio
 
 from _offline import configured
 
-from llm_unified import UnifiedLLMClient, get_llm_service
+from llm_unified import UnifiedLLMClient, get_llm_service, get_llm_warmer
 
 MESSAGES = [{"role": "user", "content": "What is the capital of France? One short sentence."}]
 
@@ -26,6 +26,12 @@ async def main() -> None:
 
     answer = await UnifiedLLMClient().generate_response(messages=MESSAGES)  # the same as a dict
     print(answer["content"])
+
+    warmer = await get_llm_warmer()  # keeps idle connections alive, and finds out who is well
+    await warmer.start()
+    for provider, health in warmer.get_provider_health().items():
+        print(f"{provider}: {health['status']}")
+    await warmer.stop()
 
     print(service.get_stats()["stats"]["requests_by_provider"])
     await service.aclose()
