@@ -75,7 +75,7 @@ async def ours() -> dict[str, Any]:
             async for _ in stream:
                 pass
             streamed = time.perf_counter() - began
-    assert all(warm.values()), warm  # noqa: S101 - a benchmark of something else otherwise
+    assert all(warm.values()), warm
     return {
         "first": max(found[:COPIES]),
         "steady": statistics.median(found[COPIES:]),
@@ -103,7 +103,7 @@ async def router(provider: str) -> dict[str, Any]:
 
 def measure(client: str, provider: str, environ: dict[str, str]) -> dict[str, Any]:
     """One fresh process."""
-    done = subprocess.run(  # noqa: S603 - this very file
+    done = subprocess.run(
         [sys.executable, __file__, "--client", client, "--provider", provider],
         env={**os.environ, **environ},
         capture_output=True,
