@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # the others shall not go to the network
 os.environ["LITELLM_LOG"] = "CRITICAL"
@@ -53,7 +53,7 @@ class Upstream:
             if name == "ANTHROPIC_MODEL":  # the last one
                 break
 
-    def __enter__(self) -> Upstream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -131,7 +131,9 @@ def rivals(service: UnifiedLLMService, provider: str, *, stream: bool = False) -
     more: dict[str, Any] = {**OPTIONS, "messages": MESSAGES}
     if stream:
         more |= {"stream": True, "stream_options": {"include_usage": True}}
-    finish: Callable[[Awaitable[Any]], Awaitable[Any]] = drain if stream else lambda opening: opening
+    finish: Callable[[Awaitable[Any]], Awaitable[Any]] = (
+        drain if stream else lambda opening: opening
+    )
     clients: dict[str, Ask] = {
         "bare Router": lambda: finish(router.acompletion(model=provider, **more)),
         "litellm.acompletion": lambda: finish(litellm.acompletion(**params, **more)),
@@ -177,18 +179,19 @@ async def failovers(environ: dict[str, str], rounds: int) -> None:
         num_retries=0,
         fallbacks=[{"openai": ["azure_openai", "groq", "anthropic"]}],
     )
-    async with UnifiedLLMService(settings) as always, UnifiedLLMService(load_settings(broken)) as rests:
+    async with (
+        UnifiedLLMService(settings) as always,
+        UnifiedLLMService(load_settings(broken)) as rests,
+    ):
         clients: dict[str, Ask] = {
             "ours, each call tries the dead primary": lambda: always.generate_response_async(
                 MESSAGES, **OPTIONS
             ),
             "ours, breaker open": lambda: rests.generate_response_async(MESSAGES, **OPTIONS),
-            "bare Router, num_retries=0": lambda: router.acompletion(
-                model="openai", messages=MESSAGES, **OPTIONS
-            ),
+            "bare Router": lambda: router.acompletion(model="openai", messages=MESSAGES, **OPTIONS),
         }
         results = await Contest(clients, rounds=rounds, block=10).run()
-    show("primary down", results, per="call", base="bare Router, num_retries=0")
+    show("primary down", results, per="call", base="bare Router")
 
 
 if __name__ == "__main__":

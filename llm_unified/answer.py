@@ -29,7 +29,10 @@ class NoAnswerError(Exception):
     """A 2xx that is no answer. Internal: it never leaves the engine."""
 
     def __init__(
-        self, reason: str, kind: FailureKind = FailureKind.INVALID_RESPONSE, usage: Usage | None = None
+        self,
+        reason: str,
+        kind: FailureKind = FailureKind.INVALID_RESPONSE,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason, self.kind, self.usage = reason, kind, usage
@@ -112,7 +115,9 @@ class Assembly:
         deltas = tuple(self._add_call(call) for call in delta.tool_calls or ())
         # The finish reason is shown at the verified end only: LiteLLM makes one up for a cut stream.
         self.finish_reason = choice.finish_reason or self.finish_reason
-        return StreamChunk(content, self.provider, self.model, deltas) if content or deltas else None
+        return (
+            StreamChunk(content, self.provider, self.model, deltas) if content or deltas else None
+        )
 
     def _add_call(self, call: Any) -> ToolCallDelta:
         index = call.index or 0
@@ -138,7 +143,11 @@ class Assembly:
         )
 
     def finish(
-        self, *, cost_usd: float | None, parser: Callable[[str], Any] | None, empty_is_fine: bool = False
+        self,
+        *,
+        cost_usd: float | None,
+        parser: Callable[[str], Any] | None,
+        empty_is_fine: bool = False,
     ) -> LLMResponse:
         """The whole answer.
 

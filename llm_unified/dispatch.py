@@ -30,19 +30,19 @@ from llm_unified.response import FailureKind as K
 from llm_unified.rotation import Rotation, rests_with
 from llm_unified.shared import SharedRests
 from llm_unified.telemetry import log
-from llm_unified.tidy import Bounded, quietly
-from llm_unified.transport import WIRE, Wire
+from llm_unified.wire.tidy import Bounded, quietly
+from llm_unified.wire.transport import WIRE, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from llm_unified.call import Call
-    from llm_unified.connections import Connections
     from llm_unified.deployments import Deployment
     from llm_unified.engine import Engine
     from llm_unified.response import Attempt, Embedding, LLMResponse, Usage
     from llm_unified.settings import Settings
-    from llm_unified.transport import PoolTransport
+    from llm_unified.wire.connections import Connections
+    from llm_unified.wire.transport import PoolTransport
 
 __all__ = ["Dispatcher"]
 
@@ -223,7 +223,9 @@ class Dispatcher:
 
     # -- one attempt -----------------------------------------------------------------------------
 
-    def _attempts(self, call: Call) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:
+    def _attempts(
+        self, call: Call
+    ) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:
         async def attempt(provider: str, send: Callable[[], Awaitable[Any]]) -> Any:
             return await self._attempt(self._begin(call, provider), send)
 
@@ -346,7 +348,7 @@ class Dispatcher:
             verdict = call.accept(response)
             if asyncio.iscoroutine(verdict):
                 verdict = await verdict
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is passed on as it is
             raise StopError(error, error.__cause__) from None
         if not verdict:
             raise NoAnswerError("accept() said no", usage=response.usage)
@@ -381,7 +383,9 @@ class Dispatcher:
         verdict = Verdict(K.CANCELLED, "caller stopped reading")
         self._tell(attempt.ended(verdict, usage), attempt.call)
 
-    def failed(self, attempt: PendingAttempt, verdict: Verdict, usage: Usage | None = None) -> Attempt:
+    def failed(
+        self, attempt: PendingAttempt, verdict: Verdict, usage: Usage | None = None
+    ) -> Attempt:
         """A failed attempt: rest, trail, statistics, log."""
         deployment = attempt.deployment
         overridden = attempt.model != deployment.model

@@ -12,7 +12,6 @@ An `Engine` is one configuration, for good: a reload makes a new one.
 from __future__ import annotations
 
 import contextlib
-import gc
 import hashlib
 import importlib.util
 import os
@@ -23,13 +22,13 @@ import httpx
 
 from llm_unified.answer import usage_of
 from llm_unified.call import CALL, Call, NextError
-from llm_unified.connections import PooledClient
+from llm_unified.coldstart.encoding import postpone
 from llm_unified.deployments import build_model_list, plan
-from llm_unified.encoding import postpone
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError
 from llm_unified.formats import adapt
 from llm_unified.redaction import defuse
-from llm_unified.transport import BURST_IDLE, PoolTransport
+from llm_unified.wire.connections import PooledClient
+from llm_unified.wire.transport import BURST_IDLE, PoolTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,16 +61,18 @@ def _switches() -> Iterator[None]:
 
 with _switches():
     import litellm
-    from litellm.router import Router
     from litellm._internal_context import is_internal_call
     from litellm.anthropic_beta_headers_manager import reload_beta_headers_config
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
+    from litellm.router import Router
     from openai import AsyncAzureOpenAI, AsyncOpenAI
 
     reload_beta_headers_config()  # read now, from the package, or the first schema asks the network
 
-litellm.disable_hf_tokenizer_download = True  # else a llama stream blocks the loop for 23 s when offline
+litellm.disable_hf_tokenizer_download = (
+    True  # else a llama stream blocks the loop for 23 s when offline
+)
 litellm.expose_router_debug_in_errors = False
 litellm.suppress_debug_info = True  # no "Give Feedback / Get Help" on stderr
 postpone()
@@ -152,7 +153,9 @@ class _Router(Router):
         return model_response
 
     # Bookkeeping for rpm/tpm limits that nobody sets here: a quarter of the Router's CPU.
-    async def increment_deployment_usage_for_response(self, response: Any, request_kwargs: Any) -> None:
+    async def increment_deployment_usage_for_response(
+        self, response: Any, request_kwargs: Any
+    ) -> None:
         return None
 
     async def _increment_deployment_usage(self, **kwargs: Any) -> None:
@@ -323,7 +326,7 @@ class Engine:
             return False
         except LLMError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - LiteLLM raises anything
             raise BadRequestError(
                 f"the request could not be prepared ({type(error).__name__}); check its parameters",
                 attempts=call.attempts,
@@ -397,7 +400,9 @@ def _application_callbacks() -> bool:
     return any(not isinstance(getattr(cb, "__self__", cb), Router) for each in lists for cb in each)
 
 
-def _aiohttp_transport(ssl_context: Any, *, keep_alive: float, limit: int) -> LiteLLMAiohttpTransport:
+def _aiohttp_transport(
+    ssl_context: Any, *, keep_alive: float, limit: int
+) -> LiteLLMAiohttpTransport:
     """LiteLLM's own aiohttp transport over a pool of ``limit`` connections (0: no limit).
 
     httpx's pool handles 94 requests/s at 64 concurrent where aiohttp's handles 4,116, and it drops the

@@ -58,7 +58,9 @@ def response_parser(given: Any) -> tuple[Any, Callable[[str], Any] | None]:
         kind = given.get("type")
         if kind == "text":
             return given, None
-        if kind in ("json_schema", "json_object") and (kind == "json_object" or "json_schema" in given):
+        if kind in ("json_schema", "json_object") and (
+            kind == "json_object" or "json_schema" in given
+        ):
             return given, _json_object
         if kind == "object" or "properties" in given or "$ref" in given:  # a bare JSON schema
             name = str(given.get("title") or "answer").replace(" ", "_")

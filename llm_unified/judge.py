@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from llm_unified.policy import Evidence, Verdict, classify
 from llm_unified.response import FailureKind as K
-from llm_unified.transport import socket_fault
+from llm_unified.wire.transport import socket_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llm_unified.transport import Wire
+    from llm_unified.wire.transport import Wire
 
 __all__ = ["inside", "judge"]
 

@@ -20,7 +20,7 @@ from llm_unified.policy import Verdict
 from llm_unified.redaction import defuse
 from llm_unified.response import FailureKind as K
 from llm_unified.response import StreamChunk
-from llm_unified.tidy import quietly
+from llm_unified.wire.tidy import quietly
 
 if TYPE_CHECKING:
     from llm_unified.answer import Assembly
@@ -80,7 +80,7 @@ class LiveStream:
             return await self._inner.__anext__()
         except StopAsyncIteration:
             return None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - passed on
             # LiteLLM wraps a failure after the start, for a fallback that would splice two models
             raise getattr(error, "original_exception", None) or error from None
 

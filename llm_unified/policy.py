@@ -65,20 +65,36 @@ FALLBACK_KINDS: Final = frozenset(FOLLOWS) - {K.BAD_REQUEST, K.CANCELLED}
 TRANSIENT: Final = frozenset({K.CONNECTION, K.TIMEOUT, K.SERVER, K.INVALID_RESPONSE})
 """Kinds that asking the same provider again may cure at once (only with ``LLM_RETRIES`` > 0)."""
 
-_CONTEXT_CODES: Final = {"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"}
+_CONTEXT_CODES: Final = {
+    "context_length_exceeded",
+    "string_above_max_length",
+    "exceed_context_size_error",
+}
 _POLICY_CODES: Final = {
     "content_filter",
     "content_policy_violation",
     "responsibleaipolicyviolation",
     "moderation_blocked",
 }
-_OVERLOADED_CODES: Final = {"overloaded_error", "overloaded", "rate_limit_error", "rate_limit_exceeded"}
-_AUTH_CODES: Final = {"authentication_error", "permission_error", "invalid_api_key", "billing_error"}
+_OVERLOADED_CODES: Final = {
+    "overloaded_error",
+    "overloaded",
+    "rate_limit_error",
+    "rate_limit_exceeded",
+}
+_AUTH_CODES: Final = {
+    "authentication_error",
+    "permission_error",
+    "invalid_api_key",
+    "billing_error",
+}
 # Anthropic reports an over-long prompt as a plain invalid_request_error; the text is all there is.
 _CONTEXT_TEXT: Final = re.compile(
     r"prompt is too long|maximum context length|input is too long|context window", re.IGNORECASE
 )
-_POLICY_TEXT: Final = re.compile(r"content filtering policy|content management policy", re.IGNORECASE)
+_POLICY_TEXT: Final = re.compile(
+    r"content filtering policy|content management policy", re.IGNORECASE
+)
 _WORD: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
 _PARAM: Final = re.compile(r"[a-z][a-z0-9_.\[\]]{0,63}\Z")
 
@@ -154,7 +170,9 @@ def _inside_success(
         kind = K.BAD_REQUEST
     else:
         kind = K.SERVER
-    return Verdict(kind, f"error event in the stream{': ' + words if words else ''}", evidence.status, wait)
+    return Verdict(
+        kind, f"error event in the stream{': ' + words if words else ''}", evidence.status, wait
+    )
 
 
 def _by_status(status: int, code: set[str], text: str) -> FailureKind:  # noqa: PLR0911 - a table
@@ -189,7 +207,11 @@ def _vendor_error(body: bytes) -> tuple[set[str], str, str]:
     if found is None:
         return set(), "", ""
     inner = found.get("innererror")
-    raw = [found.get("code"), found.get("type"), inner.get("code") if isinstance(inner, dict) else None]
+    raw = [
+        found.get("code"),
+        found.get("type"),
+        inner.get("code") if isinstance(inner, dict) else None,
+    ]
     codes = {value.lower() for value in raw if isinstance(value, str)}
     text = found.get("message")
     words = [value for value in raw if isinstance(value, str) and _WORD.match(value)]

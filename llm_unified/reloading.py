@@ -61,9 +61,10 @@ def watch_config(
             "watching a file needs the package watchfiles: pip install 'llm-unified[watch]'"
         ) from None
 
+    # The folder, since editors and Kubernetes replace the file.
+    folder = os.path.dirname(os.path.abspath(file))  # noqa: PTH100, PTH120 - as given
+
     async def watch() -> None:
-        # the folder, since editors and Kubernetes replace the file
-        folder = os.path.dirname(os.path.abspath(file))  # noqa: PTH100, PTH120 - as given
         content = _content(file)
         async for _ in awatch(folder, recursive=False):
             if (now := _content(file)) != content:

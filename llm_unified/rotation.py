@@ -303,7 +303,7 @@ class Rotation:
                 return self._count(endpoint, kind, now, was_trial=was_trial)
         return 0.0
 
-    def _rest(  # noqa: PLR0913 - all of one decision
+    def _rest(
         self,
         rest: Rest,
         kind: FailureKind,
@@ -323,7 +323,9 @@ class Rotation:
         rest.failures += 1
         rest.kind = kind
         if now < rest.until:
-            return rest.until - now  # a straggler of the calls that opened it: the rest is not extended
+            return (
+                rest.until - now
+            )  # a straggler of the calls that opened it: the rest is not extended
         if rest.failures < self._threshold and not (was_trial and rest.trial):
             return 0.0
         longest = max(LONGEST_REST, self._cooldown)

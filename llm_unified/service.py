@@ -7,8 +7,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from llm_unified.background import BackgroundLoop, refuse_inside_loop
-from llm_unified.collector import set_aside
+from llm_unified.coldstart.collector import set_aside
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError, ServiceClosedError
 from llm_unified.formats import response_parser
 from llm_unified.health import CopyState, Health
@@ -18,6 +17,7 @@ from llm_unified.settings import Settings, load_settings
 from llm_unified.stats import Stats
 from llm_unified.streaming import LLMStream, SyncStream
 from llm_unified.telemetry import log
+from llm_unified.wire.background import BackgroundLoop, refuse_inside_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +57,7 @@ class UnifiedLLMService:
 
     # -- asking ----------------------------------------------------------------------------------
 
-    async def generate_response_async(  # noqa: PLR0913 - the original signature
+    async def generate_response_async(
         self,
         messages: Sequence[Mapping[str, Any]],
         temperature: float | None = None,
@@ -136,7 +136,7 @@ class UnifiedLLMService:
             self.generate_response_async(messages, temperature, max_tokens, tools, **options)
         )
 
-    def stream_response_async(  # noqa: PLR0913 - as above
+    def stream_response_async(
         self,
         messages: Sequence[Mapping[str, Any]],
         temperature: float | None = None,
@@ -331,7 +331,9 @@ class UnifiedLLMService:
             return []
         states = []
         for copy, endpoint, credential, seconds in self._dispatcher.rotation.state(provider):
-            later = max((endpoint, credential), key=lambda rest: (rest.kind is not None, rest.until))
+            later = max(
+                (endpoint, credential), key=lambda rest: (rest.kind is not None, rest.until)
+            )
             trial = endpoint.trial or credential.trial
             states.append(CopyState(copy.id, seconds, later.kind, trial=trial))
         return states
@@ -515,10 +517,10 @@ class UnifiedLLMService:
             built = self._dispatcher
             if built is None:
                 with set_aside():
-                    from llm_unified.connections import Connections
+                    from llm_unified.coldstart.rehearsal import rehearse
                     from llm_unified.dispatch import Dispatcher
                     from llm_unified.engine import Engine, abandon
-                    from llm_unified.rehearsal import rehearse
+                    from llm_unified.wire.connections import Connections
 
                     built = Dispatcher(
                         Engine(self.settings), Connections(abandon), on_attempt=self._count
@@ -527,7 +529,7 @@ class UnifiedLLMService:
                     self._dispatcher = built
             return built
 
-    def _count(self, attempt: Attempt, counted: bool) -> None:  # noqa: FBT001 - a callback
+    def _count(self, attempt: Attempt, counted: bool) -> None:
         if counted:
             self._stats.attempt(attempt)
         self.health.note(attempt, ping=not counted)

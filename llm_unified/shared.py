@@ -59,18 +59,25 @@ class SharedRests:
             if left > 0 and kind is not None:
                 rotation.rest_elsewhere(deployments[id_], left, kind)
 
-    def tell(self, ids: Iterable[str], kind: FailureKind, status: int | None, seconds: float) -> None:
+    def tell(
+        self, ids: Iterable[str], kind: FailureKind, status: int | None, seconds: float
+    ) -> None:
         """Tell the others that these copies rest; returns at once."""
         for id_ in ids:
             self._later(
-                self._cooldowns.add_deployment_to_cooldown, id_, Exception(kind.value), status or 0, seconds
+                self._cooldowns.add_deployment_to_cooldown,
+                id_,
+                Exception(kind.value),
+                status or 0,
+                seconds,
             )
 
     def recall(self, ids: Iterable[str]) -> None:
         """Tell the others that these copies answer again; returns at once."""
         for id_ in ids:
             self._later(
-                self._cooldowns.cooldown_store.delete_cache, self._cooldowns.get_cooldown_cache_key(id_)
+                self._cooldowns.cooldown_store.delete_cache,
+                self._cooldowns.get_cooldown_cache_key(id_),
             )
 
     def _later(self, work: Callable[..., Any], *args: Any) -> None:

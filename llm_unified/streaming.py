@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from llm_unified.background import BackgroundLoop
     from llm_unified.call import Call
     from llm_unified.dispatch import Dispatcher
     from llm_unified.live import LiveStream
     from llm_unified.response import LLMResponse, StreamChunk
+    from llm_unified.wire.background import BackgroundLoop
 
 __all__ = ["LLMStream", "SyncStream"]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 PREFIXES = ("LLM_", "OPENAI_", "AZURE_", "GROQ_", "ANTHROPIC_")
 LOCAL_NAMES = {"", "localhost", "localhost.localdomain", socket.gethostname().lower()}
@@ -67,6 +68,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(PREFIXES):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def silent_structlog() -> Iterator[None]:
+    """`capture_logs` leaves structlog configured, so that later tests would print their events."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

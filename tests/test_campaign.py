@@ -83,7 +83,9 @@ async def test_answers_survive_faults_on_all_but_one(sim: Simulator) -> None:
     assert stats["failed_requests"] == 0
     for name in FAULTY:
         assert not [prompt for prompt, times in trouble[name].seen.items() if times > 1]
-        assert answers[name] == stats["requests_by_provider"][name] - stats["errors_by_provider"][name]
+        assert (
+            answers[name] == stats["requests_by_provider"][name] - stats["errors_by_provider"][name]
+        )
     # The simulator lives in this process and keeps its journal: 4 KiB a call are its own.
     assert after[0] - before[0] < 20_000 + 4 * CALLS
     assert after[1] - before[1] <= 4 * AT_ONCE

@@ -36,7 +36,7 @@ def test_an_application_that_switched_collecting_off_is_not_crossed() -> None:
     """Its plan stays: nothing is frozen, nothing is switched on."""
     program = (
         "import gc; gc.disable()\n"
-        "from llm_unified.collector import set_aside\n"
+        "from llm_unified.coldstart.collector import set_aside\n"
         "with set_aside():\n    pass\n"
         "print(gc.isenabled(), gc.get_freeze_count())"
     )
@@ -50,7 +50,7 @@ def test_it_happens_once() -> None:
     """A second engine in the process sets nothing aside; a failed first one neither."""
     program = (
         "import gc\n"
-        "from llm_unified.collector import set_aside\n"
+        "from llm_unified.coldstart.collector import set_aside\n"
         "try:\n    with set_aside():\n        raise ValueError\n"
         "except ValueError:\n    print(gc.get_freeze_count(), gc.isenabled())\n"
         "with set_aside():\n    assert not gc.isenabled()\n"

@@ -13,14 +13,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_unified.configfile import PROVIDER_KEYS, read_config_file
 from llm_unified.deployments import plan
 from llm_unified.errors import ConfigurationError
-from llm_unified.options import OPTIONS
 from llm_unified.providers import PROVIDERS
-from llm_unified.schema import json_schema, render
 from llm_unified.settings import load_settings
-from llm_unified.sources import KNOWN_VARIABLES
+from llm_unified.settings.configfile import PROVIDER_KEYS, read_config_file
+from llm_unified.settings.options import OPTIONS
+from llm_unified.settings.schema import json_schema, render
+from llm_unified.settings.sources import KNOWN_VARIABLES
 
 CONFIG = Path(__file__).parent.parent / "config"
 KEYS = {
@@ -103,7 +103,7 @@ def test_the_example_env_file_has_every_variable_with_its_default():
 def test_the_schema_is_up_to_date_and_accepts_the_example():
     """``config/llm.schema.json`` is what the program prints, and the example obeys it."""
     text = (CONFIG / "llm.schema.json").read_text(encoding="utf-8")
-    command = [sys.executable, "-m", "llm_unified.schema"]
+    command = [sys.executable, "-m", "llm_unified.settings.schema"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert text == render() == printed
     schema = json.loads(text)
@@ -398,4 +398,4 @@ def test_no_file_breaks_the_reader(tmp_path_factory, content):
     try:
         load_settings(KEYS, file)
     except ConfigurationError as error:
-        assert set(layer.problems) <= set(error.problems)  # noqa: PT017
+        assert set(layer.problems) <= set(error.problems)

@@ -11,7 +11,7 @@ import pytest
 import tiktoken
 from tiktoken import registry
 
-from llm_unified.encoding import NAME, PostponedEncoding, postpone
+from llm_unified.coldstart.encoding import NAME, PostponedEncoding, postpone
 
 ORDINARY = """
 import asyncio, os

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from llm_unified.cli import main
-from llm_unified.legacy import LEGACY_MODULES, render_shims
+from llm_unified.cli.legacy import LEGACY_MODULES, render_shims
 from llm_unified.testing import replies
 
 ROOT = Path(__file__).parent.parent

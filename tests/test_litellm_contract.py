@@ -213,7 +213,10 @@ async def test_callbacks_of_the_application_keep_working(sim: Simulator) -> None
 async def test_tools_need_no_mcp_package(sim: Simulator, provider: str) -> None:
     """`_skip_mcp_handler` lets ``tools=`` work in an installation without the mcp package."""
     sim[provider].script(replies.tool_call("get_weather", {"city": "Rome"}))
-    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "get_weather", "parameters": {"type": "object"}},
+    }
     async with UnifiedLLMService(load_settings(sim.environ(provider))) as service:
         response = await service.generate_response_async(HELLO, tools=[tool])
     assert response.tool_calls[0].arguments == {"city": "Rome"}

@@ -38,7 +38,9 @@ async def test_many_keeps_the_order_and_the_limit(sim: Simulator) -> None:
     sim.openai.latency = 0.01
     async with service_for(sim, "openai") as service:
         results = await service.generate_many_async([ask(str(i)) for i in range(40)], concurrency=4)
-    assert [r.content for r in results if isinstance(r, LLMResponse)] == [f"re {i}" for i in range(40)]
+    assert [r.content for r in results if isinstance(r, LLMResponse)] == [
+        f"re {i}" for i in range(40)
+    ]
     assert 1 < most <= 4
 
 

@@ -104,7 +104,10 @@ def test_without_status_and_fault_the_connection_is_to_blame() -> None:
 
 
 @given(
-    st.text(max_size=80), st.text(max_size=80), st.text(max_size=80), st.sampled_from([400, 401, 500])
+    st.text(max_size=80),
+    st.text(max_size=80),
+    st.text(max_size=80),
+    st.sampled_from([400, 401, 500]),
 )
 def test_reasons_hold_vetted_words_only(code: str, kind: str, param: str, status: int) -> None:
     """Whatever an upstream writes into its envelope, only short lower-case words get out."""
@@ -142,16 +145,18 @@ def test_every_kind_has_its_row() -> None:
         ({"x-ratelimit-reset-requests": "later"}, None),
     ],
 )  # fmt: skip
-def test_retry_after_is_read_in_every_notation(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_read_in_every_notation(
+    headers: dict[str, str], seconds: float | None
+) -> None:
     """Seconds, milliseconds, dates, durations; only limits that are used up count."""
     found = retry_after(headers, now=NOW)
     assert found == (None if seconds is None else pytest.approx(seconds))
 
 
-@given(
-    timeout=st.floats(0.001, 1e4), remaining=st.floats(0.001, 1e4), later=st.integers(0, 20)
-)
-def test_the_last_provider_is_always_reachable(timeout: float, remaining: float, later: int) -> None:
+@given(timeout=st.floats(0.001, 1e4), remaining=st.floats(0.001, 1e4), later=st.integers(0, 20))
+def test_the_last_provider_is_always_reachable(
+    timeout: float, remaining: float, later: int
+) -> None:
     """If each attempt uses up its budget, every later one still has time, and the last has the rest."""
     left = remaining
     for still_to_come in range(later, -1, -1):

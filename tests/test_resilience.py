@@ -216,11 +216,15 @@ async def test_a_429_rests_only_that_key(sim: Simulator) -> None:
         clock = with_clock(service)
         assert (await service.generate_response_async(HELLO)).provider == "groq"
         for _ in range(3):
-            assert (await service.generate_response_async(HELLO)).attempts[0].deployment == "openai#1"
+            assert (await service.generate_response_async(HELLO)).attempts[
+                0
+            ].deployment == "openai#1"
         clock.now += 6.99
         assert (await service.generate_response_async(HELLO)).attempts[0].deployment == "openai#1"
         clock.now += 0.02
-        turns = [(await service.generate_response_async(HELLO)).attempts[0].deployment for _ in "ab"]
+        turns = [
+            (await service.generate_response_async(HELLO)).attempts[0].deployment for _ in "ab"
+        ]
     assert sorted(turns) == ["openai#0", "openai#1"]
 
 

@@ -64,7 +64,10 @@ async def test_the_original_api_works_verbatim(
     assert response.model == sim[provider].model
     (call,) = response.raw_response["tool_calls"]
     assert set(call) == {"id", "type", "name", "arguments", "function"}
-    assert (call["type"], call["name"], call["function"]["name"]) == ("function", *["get_weather"] * 2)
+    assert (call["type"], call["name"], call["function"]["name"]) == (
+        "function",
+        *["get_weather"] * 2,
+    )
     assert json.loads(call["arguments"]) == {"city": "Rome"}
     assert call["function"]["arguments"] == call["arguments"]
     assert response.tool_calls[0].arguments == {"city": "Rome"}
@@ -110,7 +113,9 @@ async def test_parameters_reach_the_wire(sim: Simulator, provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", ALL)
-async def test_a_conversation_with_tool_results_is_translated(sim: Simulator, provider: str) -> None:
+async def test_a_conversation_with_tool_results_is_translated(
+    sim: Simulator, provider: str
+) -> None:
     """System message, tool calls and tool results arrive as the vendor wants them (it would refuse)."""
     call = {"id": "call_7", "type": "function"}
     call["function"] = {"name": "get_weather", "arguments": '{"city": "Rome"}'}  # type: ignore[assignment]
@@ -261,7 +266,7 @@ async def test_without_fallback_only_the_first_is_asked(sim: Simulator) -> None:
 async def test_an_unknown_provider_is_named(sim: Simulator) -> None:
     """The error says which ones there are."""
     async with service_for(sim, "openai", "groq") as service:
-        with pytest.raises(ConfigurationError, match="'gorq' is not configured.*openai, groq"):
+        with pytest.raises(ConfigurationError, match=r"'gorq' is not configured.*openai, groq"):
             await service.generate_response_async(HELLO, provider="gorq")
 
 
@@ -336,7 +341,9 @@ async def test_counts_add_up_under_load(sim: Simulator) -> None:
     """requests - errors = answers, when two hundred calls with mixed faults have returned."""
     sim.openai.script(*[faults.status(500), replies.text("a"), faults.no_choices()] * 40)
     async with service_for(sim, *ALL, failure_threshold=1000) as service:
-        answers = await asyncio.gather(*(service.generate_response_async(HELLO) for _ in range(200)))
+        answers = await asyncio.gather(
+            *(service.generate_response_async(HELLO) for _ in range(200))
+        )
         stats = service.get_stats()["stats"]
     by_provider = Counter(a.provider for a in answers)
     requests, errors = stats["requests_by_provider"], stats["errors_by_provider"]

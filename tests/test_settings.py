@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from llm_unified.errors import ConfigurationError
-from llm_unified.options import FALLBACK_KINDS, OPTIONS
 from llm_unified.response import FailureKind
 from llm_unified.settings import (
     DeploymentSettings,
@@ -24,7 +23,8 @@ from llm_unified.settings import (
     fingerprint,
     load_settings,
 )
-from llm_unified.sources import KNOWN_VARIABLES, typos
+from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS
+from llm_unified.settings.sources import KNOWN_VARIABLES, typos
 
 OPENAI = {"OPENAI_API_KEY": "sk-openai-0123456789abcdef"}
 GROQ = {"GROQ_API_KEY": "gsk_groq0123456789abcdef"}

@@ -41,7 +41,9 @@ async def read(service: UnifiedLLMService, **options: Any) -> tuple[list[StreamC
 
 
 @pytest.mark.parametrize("provider", ALL)
-async def test_a_stream_yields_chunks_and_ends_with_the_whole(sim: Simulator, provider: str) -> None:
+async def test_a_stream_yields_chunks_and_ends_with_the_whole(
+    sim: Simulator, provider: str
+) -> None:
     """Content in order, provider and model on each chunk, usage and cost at the end."""
     sim[provider].script(replies.text("One two three four", chunks=4))
     async with service_for(sim, provider) as service:
@@ -121,45 +123,53 @@ async def test_partial_tool_calls_are_kept(sim: Simulator, provider: str) -> Non
     assert caught.value.tool_calls[0].name == "get_weather"
 
 
+async def _break(service: UnifiedLLMService) -> None:
+    async for _ in service.stream_response_async(HELLO):
+        break
+
+
+async def _break_while_held(service: UnifiedLLMService) -> None:
+    stream = service.stream_response_async(HELLO)
+    async for _ in stream:
+        break
+
+
+async def _aclose(service: UnifiedLLMService) -> None:
+    stream = service.stream_response_async(HELLO)
+    await anext(stream)
+    await stream.aclose()
+    await stream.aclose()
+
+
+async def _exception(service: UnifiedLLMService) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async for _ in service.stream_response_async(HELLO):
+            raise ZeroDivisionError
+
+
+async def _cancel(service: UnifiedLLMService) -> None:
+    reading = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in service.stream_response_async(HELLO):
+            reading.set()
+
+    task = asyncio.create_task(read())
+    await reading.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.parametrize("provider", ALL)
-@pytest.mark.parametrize("how", ["break", "break_while_held", "aclose", "cancel", "exception"])
+@pytest.mark.parametrize("leave", [_break, _break_while_held, _aclose, _exception, _cancel])
 async def test_leaving_early_frees_the_socket_at_once(
-    sim: Simulator, provider: str, how: str
+    sim: Simulator, provider: str, leave: Any
 ) -> None:
     """However the reader stops, nothing stays busy, and the call counts as cancelled."""
     sim[provider].script(faults.stall(after=2))
-
-    async def leave() -> None:
-        stream = service.stream_response_async(HELLO)
-        if how == "break":
-            async for _ in service.stream_response_async(HELLO):
-                break
-        elif how == "break_while_held":
-            async for _ in stream:
-                break
-        elif how == "aclose":
-            await anext(stream)
-            await stream.aclose()
-            await stream.aclose()
-        elif how == "exception":
-            with pytest.raises(ZeroDivisionError):
-                async for _ in stream:
-                    raise ZeroDivisionError
-        else:
-            async for _ in stream:
-                pass
-
     async with service_for(sim, provider, pool_size=1) as service:
-        task = asyncio.create_task(leave())
-        if how == "cancel":
-            await sim[provider].wait_for_async(requests=1)
-            for _ in range(5):
-                await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        else:
-            await task
+        await leave(service)
         await sim[provider].wait_for_async(open_connections=0)
         stats = service.get_stats()["stats"]
         assert (await service.generate_response_async(HELLO)).provider == provider
@@ -211,11 +221,13 @@ async def test_accept_is_asked_at_the_end(sim: Simulator) -> None:
 async def test_a_slow_reader_holds_the_sender_back(sim: Simulator) -> None:
     """Backpressure: what is not read is not fetched, so a long stream does not pile up here."""
     sim.openai.script(replies.text("x" * 2000 * 40_000, chunks=2000))
-    async with service_for(sim, "openai") as service:
-        async with service.stream_response_async(HELLO) as stream:
-            await anext(stream)
-            request = sim.openai.requests[0]
-            for _ in range(200):
-                await asyncio.sleep(0)
-            assert not request.finished
-            assert len(stream._source._attempt.wire.tail) <= 8192  # type: ignore[union-attr]
+    async with (
+        service_for(sim, "openai") as service,
+        service.stream_response_async(HELLO) as stream,
+    ):
+        await anext(stream)
+        request = sim.openai.requests[0]
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert not request.finished
+        assert len(stream._source._attempt.wire.tail) <= 8192

@@ -67,7 +67,9 @@ async def test_an_answer_that_does_not_validate_goes_to_the_next(
 ) -> None:
     """It is an invalid response; its tokens are counted."""
     second = ALL[(ALL.index(provider) + 1) % 4]
-    bad = replies.text("It is warm in Rome.") if how != "pydantic" else replies.json({"city": "Rome"})
+    bad = (
+        replies.text("It is warm in Rome.") if how != "pydantic" else replies.json({"city": "Rome"})
+    )
     sim[provider].script(bad)
     sim[second].script(replies.json({"city": "Oslo", "degrees": 3}))
     async with service_for(sim, provider, second) as service:
@@ -88,7 +90,9 @@ async def test_a_stream_that_does_not_validate_is_interrupted(sim: Simulator) ->
     assert caught.value.kind is FailureKind.INVALID_RESPONSE
 
 
-@pytest.mark.parametrize("wrong", [int, "json", {"type": "yaml"}, {"type": "json_schema"}], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [int, "json", {"type": "yaml"}, {"type": "json_schema"}], ids=repr
+)
 async def test_a_format_that_is_none_is_refused(sim: Simulator, wrong: Any) -> None:
     """The error says what may stand there; nothing is sent."""
     async with service_for(sim, "openai") as service:

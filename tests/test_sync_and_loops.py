@@ -143,7 +143,15 @@ def run_script(body: str, environ: dict[str, str], **options: Any) -> subprocess
     root = Path(__file__).resolve().parents[1]
     code = "from llm_unified import *\nHELLO = [{'role': 'user', 'content': 'Hello'}]\n"
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-W", "ignore:.*ReadOnly", "-c", code + textwrap.dedent(body)],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-W",
+            "ignore:.*ReadOnly",
+            "-c",
+            code + textwrap.dedent(body),
+        ],
         env=environ | {"PATH": os.environ["PATH"], "PYTHONPATH": str(root)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -8,16 +8,16 @@ from urllib.parse import urlsplit
 
 from llm_unified import __version__
 from llm_unified.cli.load import inspected
-from llm_unified.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS
 from llm_unified.settings import Settings, fingerprint
+from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from llm_unified.assembly import Assembly
     from llm_unified.cli.output import Output
     from llm_unified.settings import DeploymentSettings, ProviderSettings
+    from llm_unified.settings.assembly import Assembly
 
 __all__ = ["hints", "run"]
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_unified.cli.output import WrongInputError
-from llm_unified.options import did_you_mean
 from llm_unified.settings import inspect_settings, load_settings
+from llm_unified.settings.options import did_you_mean
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from llm_unified.assembly import Assembly
     from llm_unified.cli.output import Output
     from llm_unified.settings import Settings
+    from llm_unified.settings.assembly import Assembly
 
 __all__ = ["chosen", "config_path", "inspected", "loaded", "variables"]
 
@@ -49,7 +49,7 @@ def variables() -> dict[str, str]:
     """Return the environment, over the ``.env`` file that ``LLM_ENV_FILE`` names."""
     found: dict[str, str] = {}
     if path := os.environ.get("LLM_ENV_FILE", "").strip():
-        from llm_unified.sources import read_env_file
+        from llm_unified.settings.sources import read_env_file
 
         found = {name: value for name, value in read_env_file(path, []).items() if value}
     return found | dict(os.environ)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from llm_unified.cli.legacy import LEGACY_MODULES, render_shims
 from llm_unified.cli.output import WrongInputError
-from llm_unified.legacy import LEGACY_MODULES, render_shims
 
 if TYPE_CHECKING:
     import argparse

@@ -82,7 +82,7 @@ WIRE: ContextVar[Wire | None] = ContextVar("llm_unified_wire", default=None)
 """The wire of the attempt that this task is making."""
 
 
-def socket_fault(error: BaseException) -> tuple[FailureKind, str] | None:
+def socket_fault(error: BaseException) -> tuple[FailureKind, str] | None:  # noqa: PLR0911 - a table
     """``(kind, words)`` of a transport exception, or ``None`` for one that is not."""
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         return FailureKind.TIMEOUT, "connect timeout"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from llm_unified.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquoted
 from llm_unified.providers import PROVIDERS
+from llm_unified.settings.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

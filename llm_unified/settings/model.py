@@ -23,14 +23,14 @@ from pydantic import (
 )
 
 from llm_unified.errors import ConfigurationError
-from llm_unified.options import FALLBACK_KINDS, unquoted
 from llm_unified.response import FailureKind
+from llm_unified.settings.options import FALLBACK_KINDS, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from llm_unified.assembly import Assembly
+    from llm_unified.settings.assembly import Assembly
 
 __all__ = [
     "DeploymentSettings",
@@ -214,8 +214,8 @@ def inspect_settings(
     **overrides: Any,
 ) -> Assembly:
     """Read as :func:`load_settings` does, and return all that was found: problems and remarks, too."""
-    from llm_unified.assembly import assemble
-    from llm_unified.sources import read_arguments, read_env_file, read_variables
+    from llm_unified.settings.assembly import assemble
+    from llm_unified.settings.sources import read_arguments, read_env_file, read_variables
 
     environ = os.environ if environ is None else environ
     arguments, environment = read_arguments(overrides), read_variables(environ, "environment")
@@ -226,7 +226,7 @@ def inspect_settings(
         layers.append(read_variables(content, "env file"))
         variables = content | variables
     if path := unquoted(str(config_file or variables.get("LLM_CONFIG_FILE") or "")):
-        from llm_unified.configfile import read_config_file
+        from llm_unified.settings.configfile import read_config_file
 
         layers.append(read_config_file(path, variables))
     return assemble(layers, variables)

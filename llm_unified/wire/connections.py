@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llm_unified.loops import PerLoop
-from llm_unified.tidy import quietly
+from llm_unified.wire.loops import PerLoop
+from llm_unified.wire.tidy import quietly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from llm_unified.transport import PoolTransport
+    from llm_unified.wire.transport import PoolTransport
 
 __all__ = ["Connections", "PooledClient"]
 

@@ -1,4 +1,4 @@
-"""The JSON schema of the YAML file, for editors: ``python -m llm_unified.schema`` prints it."""
+"""The JSON schema of the YAML file, for editors: ``python -m llm_unified.settings.schema`` prints it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import sys
 from typing import Any
 
-from llm_unified.configfile import DEPLOYMENT_KEYS, KEY_REFERENCES, PROVIDER_KEYS
-from llm_unified.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS, Option
 from llm_unified.providers import PROVIDERS
+from llm_unified.settings.configfile import DEPLOYMENT_KEYS, KEY_REFERENCES, PROVIDER_KEYS
+from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS, Option
 
 __all__ = ["json_schema", "render"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from llm_unified.candidates import Candidate, build_candidate, shown
-from llm_unified.options import OPTIONS, InvalidValueError, did_you_mean, parse
 from llm_unified.providers import PROVIDERS
-from llm_unified.sources import Keys, Layer, typos
+from llm_unified.settings.candidates import Candidate, build_candidate, shown
+from llm_unified.settings.options import OPTIONS, InvalidValueError, did_you_mean, parse
+from llm_unified.settings.sources import Keys, Layer, typos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

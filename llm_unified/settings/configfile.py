@@ -1,4 +1,4 @@
-"""YAML → a :class:`~llm_unified.sources.Layer`, with a line number for everything.
+"""YAML → a :class:`~llm_unified.settings.sources.Layer`, with a line number for everything.
 
 The schema is the environment's, plus what a list of variables says badly: providers of one's own,
 several deployments, weights, prices. A key never stands in the file, only where to find it.
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llm_unified.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquoted
 from llm_unified.providers import PROVIDERS
-from llm_unified.sources import Given, Keys, Layer, merge_keys, read_key_file, secret_keys
+from llm_unified.settings.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquoted
+from llm_unified.settings.sources import Given, Keys, Layer, merge_keys, read_key_file, secret_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

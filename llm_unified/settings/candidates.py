@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llm_unified.options import PROVIDER_OPTIONS, InvalidValueError, parse
 from llm_unified.providers import PROVIDERS, ProviderRow, provider_row, read_base_url
-from llm_unified.sources import Given, Keys, Layer
+from llm_unified.settings.options import PROVIDER_OPTIONS, InvalidValueError, parse
+from llm_unified.settings.sources import Given, Keys, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
-    from llm_unified.transport import Wire
+    from llm_unified.wire.transport import Wire
 
 __all__ = ["Bounded", "quietly"]
 
@@ -32,7 +32,9 @@ class Bounded:
     def __init__(self) -> None:
         self._reaping: set[asyncio.Task[None]] = set()
 
-    async def run(self, work: Coroutine[Any, Any, Any] | Awaitable[Any], seconds: float, wire: Wire) -> Any:
+    async def run(
+        self, work: Coroutine[Any, Any, Any] | Awaitable[Any], seconds: float, wire: Wire
+    ) -> Any:
         """``await work`` for at most ``seconds``, then `TimeoutError`."""
         task = asyncio.ensure_future(work)
         try:
