@@ -34,7 +34,7 @@ from llm_unified.wire.tidy import Bounded, quietly
 from llm_unified.wire.transport import WIRE, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from llm_unified.call import Call
     from llm_unified.deployments import Deployment
@@ -76,6 +76,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._busy: Counter[Engine] = Counter()
         self._shared = None if engine.cooldowns is None else SharedRests(engine.cooldowns)
+        self._misconfigured: set[tuple[K, str]] = set()
         self.enough_tokens: dict[str, int] = {}
         """Endpoints that refused a ping for one token, and what they get instead (`probe`)."""
 
@@ -372,14 +373,25 @@ class Dispatcher:
     def answered(self, attempt: PendingAttempt, usage: Usage, cost: float | None) -> None:
         """A real answer: forget the failures, count."""
         if not attempt.call.rehearsal:
-            reopened = self.rotation.succeeded(attempt.deployment)
-            if reopened and self._shared is not None:
-                self._shared.recall(self._alike(attempt.deployment, None))
+            self.recovered(attempt.deployment)
         self._tell(attempt.ended(None, usage, cost), attempt.call)
+
+    def recovered(self, deployment: Deployment, cured: Collection[K] | None = None) -> None:
+        """It is well again (``cured``: as far as these kinds go); the other processes shall know."""
+        if cured is None:
+            reopened = self.rotation.succeeded(deployment)
+            self._misconfigured -= {
+                (K.AUTH, deployment.credential),
+                (K.NOT_FOUND, deployment.endpoint),
+            }
+        else:
+            reopened = self.rotation.reconnected(deployment, cured)
+        if reopened and self._shared is not None:
+            self._shared.recall(self._alike(deployment, None))
 
     def abandoned(self, attempt: PendingAttempt, usage: Usage | None) -> None:
         """The caller stopped reading a stream that was answering."""
-        self.rotation.succeeded(attempt.deployment)
+        self.recovered(attempt.deployment)
         verdict = Verdict(K.CANCELLED, "caller stopped reading")
         self._tell(attempt.ended(verdict, usage), attempt.call)
 
@@ -397,6 +409,8 @@ class Dispatcher:
             self._shared.tell(ids, verdict.kind, verdict.status, rest)
         told = self._tell(attempt.ended(verdict, usage), attempt.call)
         loud = verdict.kind in (K.AUTH, K.NOT_FOUND) and not overridden
+        if loud and self._said(deployment, verdict.kind):
+            return told  # once is loud enough; `get_health` still says so
         log(
             "error" if loud else "warning",
             "provider_misconfigured" if loud else "attempt_failed",
@@ -410,6 +424,12 @@ class Dispatcher:
             rests_for=round(rest, 3),
         )
         return told
+
+    def _said(self, deployment: Deployment, kind: K) -> bool:
+        what = deployment.credential if kind is K.AUTH else deployment.endpoint
+        new = (kind, what) not in self._misconfigured
+        self._misconfigured.add((kind, what))
+        return not new
 
     def _alike(self, deployment: Deployment, kind: K | None) -> list[str]:
         """The copies that rest together with this one."""

@@ -72,7 +72,7 @@ async def _complete(dispatcher: Dispatcher, deployment: Deployment, seconds: flo
     if attempt.kind is FailureKind.BAD_REQUEST:
         dispatcher.enough_tokens[deployment.endpoint] = _SOME
     if attempt.kind is not None and is_alive(attempt):
-        dispatcher.rotation.succeeded(deployment)
+        dispatcher.recovered(deployment)
     return attempt
 
 
@@ -112,7 +112,7 @@ async def _knock(
         verdict = Verdict(FailureKind.AUTH, "key refused", wire.status)
         return dispatcher.record(attempt, verdict)
     if wire.status is not None and wire.status < 500:  # noqa: PLR2004 - the HTTP classes
-        dispatcher.rotation.reconnected(deployment, CURED_BY_CONNECTION)
+        dispatcher.recovered(deployment, CURED_BY_CONNECTION)
     dispatcher.rotation.released(deployment)
     return dispatcher.record(attempt, None)
 

@@ -252,13 +252,16 @@ class Rotation:
                 rest.until, rest.trial, rest.asked_for, rest.kind = 0.0, False, False, None
         return rested
 
-    def reconnected(self, deployment: Deployment, cured: Collection[FailureKind]) -> None:
-        """A ping got through: whatever rests for one of these reasons is well again."""
+    def reconnected(self, deployment: Deployment, cured: Collection[FailureKind]) -> bool:
+        """A ping got through: whatever rests for one of these reasons is well; whether something did."""
+        rested = False
         with self._lock:
             for rest in self.rests(deployment):
                 if rest.kind in cured:
+                    rested = rested or rest.until > 0.0
                     rest.failures = rest.opened = 0
                     rest.until, rest.trial, rest.trying, rest.kind = 0.0, False, False, None
+        return rested
 
     def released(self, deployment: Deployment) -> None:
         """The attempt ended without a verdict (cancelled): a trial may be taken by somebody else."""

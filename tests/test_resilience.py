@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import socket
@@ -408,7 +409,7 @@ async def test_a_call_cancelled_before_it_was_sent_warns_of_nothing(sim: Simulat
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
-            with pytest.raises(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):  # a quick one may have its answer
                 await task
         gc.collect()
         assert (await service.generate_response_async(HELLO)).content
