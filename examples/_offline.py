@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Iterator
 
-from llm_unified.assembly import NOTHING
 from llm_unified.settings import inspect_settings
+from llm_unified.settings.assembly import NOTHING
 from llm_unified.testing import Simulator, replies
 
 

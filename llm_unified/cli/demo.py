@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from llm_unified.cli.output import Output
-    from llm_unified.demo import Cast, Step
+    from llm_unified.demo.cast import Cast
+    from llm_unified.demo.play import Step
 
 __all__ = ["run"]
 
@@ -31,7 +32,7 @@ _LONGEST = 600  # characters of anything that a model or an error says
 
 def run(options: argparse.Namespace, out: Output) -> int:
     """Play, show each step as soon as it is over, and judge."""
-    from llm_unified.demo import choose_cast
+    from llm_unified.demo.cast import choose_cast
     from llm_unified.testing import Simulator
 
     began = time.monotonic()
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace, out: Output) -> int:
 
 
 async def _played(cast: Cast, screen: _Screen) -> list[Step]:
-    from llm_unified.demo import STEPS, perform
+    from llm_unified.demo.play import STEPS, perform
 
     steps = []
     with screen.progress(STEPS) as say:
