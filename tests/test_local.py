@@ -185,6 +185,38 @@ def test_speaks_the_protocol_of_anthropic_too(served):
     assert answer["usage"]["output_tokens"] > 0
 
 
+def test_an_answer_without_a_limit_comes_to_an_end(served):
+    """A question on which the small model repeats itself for ever is cut, and says so."""
+    answer = post(
+        served,
+        max_tokens=None,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+    ).json()
+    assert answer["choices"][0]["finish_reason"] in ("length", "stop")
+    assert answer["usage"]["completion_tokens"] <= 256
+
+
+def test_calls_again_when_it_must_after_a_tool_has_answered(served):
+    """A required call is made at once, whatever came before it."""
+    call = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
+    answer = post(
+        served,
+        messages=[
+            {"role": "user", "content": "What is the weather in Paris?"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "call_1", "type": "function", "function": call}],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "Sunny"},
+        ],
+        tools=[WEATHER],
+        tool_choice="required",
+        **local.extra_body("required"),
+    ).json()["choices"][0]
+    assert answer["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
 def test_obeys_max_tokens_stop_and_seed(served):
     """The limits of a request hold, and a seed makes even a hot answer repeatable."""
     short = ask(served, "Count from one to twenty.", max_tokens=3)

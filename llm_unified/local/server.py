@@ -15,6 +15,8 @@ SLOTS = 2
 # Tokens of one conversation, prompt and answer together. 4,096 of the 8,192 that the model can:
 # the cache for both slots is reserved at once and takes 190 MB.
 CONTEXT = 4096
+# Tokens of an answer whose request sets no limit. So small a model often finds no end by itself.
+LONGEST = 256
 # Connections, not answers: each pooled idle one keeps a thread of llama.cpp's HTTP server.
 HTTP_THREADS = 32
 # Below the level of errors: they come back as HTTP answers.
@@ -32,6 +34,7 @@ def parameters(xllamacpp: Any, order: dict[str, Any]) -> Any:
     params.api_keys = [order["api_key"]]
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * CONTEXT
+    params.n_predict = LONGEST
     params.n_threads_http = HTTP_THREADS
     # More threads than free cores are ten times slower: they spin while they wait for each other.
     params.cpuparams.n_threads = order["threads"]
