@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_unified.answer import Assembly, NoAnswerError, embedding_of, from_completion
 from llm_unified.call import NextError, PendingAttempt, StopError
+from llm_unified.consequences import Consequences
 from llm_unified.errors import (
     AllProvidersFailedError,
     BadRequestError,
@@ -27,14 +28,12 @@ from llm_unified.live import LiveStream
 from llm_unified.policy import TRANSIENT, Verdict, attempt_budget
 from llm_unified.redaction import defuse
 from llm_unified.response import FailureKind as K
-from llm_unified.rotation import Rotation, rests_with
-from llm_unified.shared import SharedRests
-from llm_unified.telemetry import log
+from llm_unified.rotation import Rotation
 from llm_unified.wire.tidy import Bounded, quietly
 from llm_unified.wire.transport import WIRE, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from llm_unified.call import Call
     from llm_unified.deployments import Deployment
@@ -70,13 +69,11 @@ class Dispatcher:
             cooldown=engine.settings.cooldown,
             clock=clock,
         )
-        self._on_attempt = on_attempt
+        self.after = Consequences(engine, self.rotation, on_attempt)
         self._sleep = sleep
         self._bounded = Bounded()
         self._lock = threading.Lock()
         self._busy: Counter[Engine] = Counter()
-        self._shared = None if engine.cooldowns is None else SharedRests(engine.cooldowns)
-        self._misconfigured: set[tuple[K, str]] = set()
         self.enough_tokens: dict[str, int] = {}
         """Endpoints that refused a ping for one token, and what they get instead (`probe`)."""
 
@@ -93,7 +90,7 @@ class Dispatcher:
             threshold=engine.settings.failure_threshold,
             cooldown=engine.settings.cooldown,
         )
-        self._shared = None if engine.cooldowns is None else SharedRests(engine.cooldowns)
+        self.after.reloaded(engine)
         with self._lock:
             self.engine = engine
         self._retire()
@@ -173,8 +170,7 @@ class Dispatcher:
         """Those of the chain that are not resting; if all are, the one that reopens soonest."""
         if call.pinned is not None:
             return (call.pinned.provider,)
-        if self._shared is not None:
-            await self._shared.hear(self.engine.deployments, self.rotation)
+        await self.after.hear()
         awake = tuple(name for name in call.chain if self.rotation.available(name))
         if awake:
             return awake
@@ -277,7 +273,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             await quietly(wire.aclose())
             self.rotation.released(attempt.deployment)
-            self._tell(attempt.ended(Verdict(K.CANCELLED, "caller went away")), call)
+            self.after.recorded(attempt, Verdict(K.CANCELLED, "caller went away"))
             raise
         except NoAnswerError as error:
             verdict, usage = Verdict(error.kind, error.reason, wire.status), error.usage
@@ -294,7 +290,7 @@ class Dispatcher:
         call.cause = cause
         if call.rehearsal:
             raise NextError
-        self.failed(attempt, verdict, usage)
+        self.after.failed(attempt, verdict, usage)
         if verdict.kind in self.settings.fallback_on:
             raise NextError(str(call.attempts[-1]))
         raise self._refused(call, verdict)
@@ -334,7 +330,7 @@ class Dispatcher:
             )
             await self.accept(call, response)
             call.answer, usage = response, response.usage
-        self.answered(attempt, usage, cost)
+        self.after.answered(attempt, usage, cost)
 
     async def accept(self, call: Call, response: LLMResponse) -> None:
         """Ask the caller's ``accept``.
@@ -368,86 +364,8 @@ class Dispatcher:
         pooled = self.engine.pooled(deployment, await self.connections.here())
         return None if pooled is None else pooled.transport
 
-    # -- what follows ----------------------------------------------------------------------------
-
-    def answered(self, attempt: PendingAttempt, usage: Usage, cost: float | None) -> None:
-        """A real answer: forget the failures, count."""
-        if not attempt.call.rehearsal:
-            self.recovered(attempt.deployment)
-        self._tell(attempt.ended(None, usage, cost), attempt.call)
-
-    def recovered(self, deployment: Deployment, cured: Collection[K] | None = None) -> None:
-        """It is well again (``cured``: as far as these kinds go); the other processes shall know."""
-        if cured is None:
-            reopened = self.rotation.succeeded(deployment)
-            self._misconfigured -= {
-                (K.AUTH, deployment.credential),
-                (K.NOT_FOUND, deployment.endpoint),
-            }
-        else:
-            reopened = self.rotation.reconnected(deployment, cured)
-        if reopened and self._shared is not None:
-            self._shared.recall(self._alike(deployment, None))
-
-    def abandoned(self, attempt: PendingAttempt, usage: Usage | None) -> None:
-        """The caller stopped reading a stream that was answering."""
-        self.recovered(attempt.deployment)
-        verdict = Verdict(K.CANCELLED, "caller stopped reading")
-        self._tell(attempt.ended(verdict, usage), attempt.call)
-
-    def failed(
-        self, attempt: PendingAttempt, verdict: Verdict, usage: Usage | None = None
-    ) -> Attempt:
-        """A failed attempt: rest, trail, statistics, log."""
-        deployment = attempt.deployment
-        overridden = attempt.model != deployment.model
-        rest = self.rotation.failed(
-            deployment, verdict.kind, retry_after=verdict.retry_after, overridden=overridden
-        )
-        if rest and self._shared is not None:
-            ids = self._alike(deployment, verdict.kind)
-            self._shared.tell(ids, verdict.kind, verdict.status, rest)
-        told = self._tell(attempt.ended(verdict, usage), attempt.call)
-        loud = verdict.kind in (K.AUTH, K.NOT_FOUND) and not overridden
-        if loud and self._said(deployment, verdict.kind):
-            return told  # once is loud enough; `get_health` still says so
-        log(
-            "error" if loud else "warning",
-            "provider_misconfigured" if loud else "attempt_failed",
-            provider=told.provider,
-            deployment=told.deployment,
-            model=told.model,
-            kind=str(told.kind),
-            status=told.status,
-            reason=told.reason,
-            seconds=round(told.seconds, 4),
-            rests_for=round(rest, 3),
-        )
-        return told
-
-    def _said(self, deployment: Deployment, kind: K) -> bool:
-        what = deployment.credential if kind is K.AUTH else deployment.endpoint
-        new = (kind, what) not in self._misconfigured
-        self._misconfigured.add((kind, what))
-        return not new
-
-    def _alike(self, deployment: Deployment, kind: K | None) -> list[str]:
-        """The copies that rest together with this one."""
-        return [d.id for d in self.engine.deployments.values() if rests_with(d, deployment, kind)]
-
-    def _tell(self, told: Attempt, call: Call) -> Attempt:
-        call.attempts.append(told)
-        if not call.rehearsal:
-            self._on_attempt(told, call.counted)
-        return told
-
-    def record(self, attempt: PendingAttempt, verdict: Verdict | None) -> Attempt:
-        """A probe's attempt, which judges and rests by itself."""
-        return self._tell(attempt.ended(verdict), attempt.call)
-
     async def aclose(self) -> None:
         """Close all sockets, in whatever loops they are."""
-        if self._shared is not None:
-            await self._shared.aclose()
+        await self.after.aclose()
         await self.connections.aclose()
         await self._bounded.aclose()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -161,6 +161,34 @@ class Health:
             if not recent and known.outcomes:
                 recent = [known.outcomes[-1][1]]
             return status_of(copies, recent, denied=known.denied)
+
+    def report(
+        self,
+        provider: str,
+        copies: Collection[CopyState],
+        seconds: Mapping[str, float | None],
+    ) -> dict[str, Any]:
+        """All that is known of one provider, as plain data; ``seconds``: its latencies."""
+        best = min(copies, key=lambda copy: (copy.rests, copy.trial), default=CopyState(""))
+        kind, ago = self.last_failure(provider)
+        return {
+            "status": self.status(provider, copies).value,
+            "breaker": best.breaker,
+            "rests_for": best.rests,
+            "last_failure": None if kind is None else kind.value,
+            "seconds_since_failure": ago,
+            "p50_seconds": seconds.get("p50"),
+            "p95_seconds": seconds.get("p95"),
+            "pings": self.pings(provider),
+            "copies": {
+                copy.id: {
+                    "breaker": copy.breaker,
+                    "rests_for": copy.rests,
+                    "reason": None if copy.kind is None else copy.kind.value,
+                }
+                for copy in copies
+            },
+        }
 
     def last_failure(self, provider: str) -> tuple[FailureKind | None, float | None]:
         """``(kind, seconds ago)`` of the last failure, ping or not."""

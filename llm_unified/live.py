@@ -138,7 +138,7 @@ class LiveStream:
         await self._dispatcher.accept(call, response)
         self._over = True
         await self._close()
-        self._dispatcher.answered(self._attempt, response.usage, cost)
+        self._dispatcher.after.answered(self._attempt, response.usage, cost)
         self.response = replace(response, attempts=tuple(call.attempts))
         return StreamChunk("", assembly.provider, assembly.model, (), assembly.finish_reason)
 
@@ -146,7 +146,7 @@ class LiveStream:
         self._over = True
         await self._close()
         attempts, assembly = self._attempt.call.attempts, self.assembly
-        self._dispatcher.failed(self._attempt, verdict, assembly.usage)
+        self._dispatcher.after.failed(self._attempt, verdict, assembly.usage)
         return StreamInterruptedError(
             f"the stream broke after its first content: {attempts[-1]}",
             kind=verdict.kind,
@@ -161,7 +161,7 @@ class LiveStream:
         if not self._over:
             self._over = True
             self._ready.clear()
-            self._dispatcher.abandoned(self._attempt, self.assembly.usage)
+            self._dispatcher.after.abandoned(self._attempt, self.assembly.usage)
         await self._close()
 
     async def _close(self) -> None:

@@ -67,12 +67,12 @@ async def _complete(dispatcher: Dispatcher, deployment: Deployment, seconds: flo
     if not call.attempts:  # LiteLLM would not even send it
         verdict = Verdict(FailureKind.BAD_REQUEST, "could not be prepared")
         unsent = PendingAttempt(call, deployment, Wire(), seconds, call.started)
-        return dispatcher.record(unsent, verdict)
+        return dispatcher.after.recorded(unsent, verdict)
     attempt = call.attempts[-1]
     if attempt.kind is FailureKind.BAD_REQUEST:
         dispatcher.enough_tokens[deployment.endpoint] = _SOME
     if attempt.kind is not None and is_alive(attempt):
-        dispatcher.recovered(deployment)
+        dispatcher.after.recovered(deployment)
     return attempt
 
 
@@ -101,20 +101,20 @@ async def _knock(
     except asyncio.CancelledError:
         dispatcher.rotation.released(deployment)
         verdict = Verdict(FailureKind.CANCELLED, "stopped waiting")
-        dispatcher.record(attempt, verdict)
+        dispatcher.after.recorded(attempt, verdict)
         raise
     finally:
         WIRE.reset(token)
     if fault is not None:
-        return dispatcher.failed(attempt, Verdict(*fault, status=wire.status))
+        return dispatcher.after.failed(attempt, Verdict(*fault, status=wire.status))
     if wire.status in (401, 403) and b"scopes" not in wire.body:  # a key may lack `api.model.read`
         dispatcher.rotation.released(deployment)
         verdict = Verdict(FailureKind.AUTH, "key refused", wire.status)
-        return dispatcher.record(attempt, verdict)
+        return dispatcher.after.recorded(attempt, verdict)
     if wire.status is not None and wire.status < 500:  # noqa: PLR2004 - the HTTP classes
-        dispatcher.recovered(deployment, CURED_BY_CONNECTION)
+        dispatcher.after.recovered(deployment, CURED_BY_CONNECTION)
     dispatcher.rotation.released(deployment)
-    return dispatcher.record(attempt, None)
+    return dispatcher.after.recorded(attempt, None)
 
 
 def _call(dispatcher: Dispatcher, deployment: Deployment, seconds: float) -> Call:

@@ -298,32 +298,11 @@ class UnifiedLLMService:
         seconds. ``status`` is ``"healthy"``, ``"degraded"``, ``"unhealthy"``, ``"misconfigured"`` or
         ``"unknown"`` (see `llm_unified.health`); ``breaker`` is that of the copy that is best off.
         """
-        latencies = self._stats.as_dict()["latency_by_provider"]
-        report: dict[str, dict[str, Any]] = {}
-        for name in self.settings.chain:
-            copies = self.copy_states(name)
-            best = min(copies, key=lambda copy: (copy.rests, copy.trial), default=CopyState(""))
-            kind, ago = self.health.last_failure(name)
-            times = latencies.get(name, {})
-            report[name] = {
-                "status": self.health.status(name, copies).value,
-                "breaker": best.breaker,
-                "rests_for": best.rests,
-                "last_failure": None if kind is None else kind.value,
-                "seconds_since_failure": ago,
-                "p50_seconds": times.get("p50"),
-                "p95_seconds": times.get("p95"),
-                "pings": self.health.pings(name),
-                "copies": {
-                    copy.id: {
-                        "breaker": copy.breaker,
-                        "rests_for": copy.rests,
-                        "reason": None if copy.kind is None else copy.kind.value,
-                    }
-                    for copy in copies
-                },
-            }
-        return report
+        times = self._stats.as_dict()["latency_by_provider"]
+        return {
+            name: self.health.report(name, self.copy_states(name), times.get(name, {}))
+            for name in self.settings.chain
+        }
 
     def copy_states(self, provider: str) -> list[CopyState]:
         """What rests of this provider, copy by copy; nothing before the first call."""

@@ -73,8 +73,8 @@ async def test_one_process_learns_what_another_met(sim: Simulator, redis: Redis)
     async with service_for(sim, redis.url) as one:
         assert (await one.generate_response_async(HELLO)).provider == "groq"
         assert one._dispatcher is not None
-        assert one._dispatcher._shared is not None
-        await one._dispatcher._shared.aclose()  # told
+        assert one._dispatcher.after.shared is not None
+        await one._dispatcher.after.shared.aclose()  # told
         async with service_for(sim, redis.url) as two:
             assert (await two.generate_response_async(HELLO)).provider == "groq"
             assert two.get_health()["openai"]["rests_for"] == pytest.approx(60, abs=5)
@@ -89,13 +89,13 @@ async def test_a_recovery_is_told_as_well(sim: Simulator, redis: Redis) -> None:
     async with service_for(sim, redis.url, **options) as one:
         await one.generate_response_async(HELLO)
         assert one._dispatcher is not None
-        assert one._dispatcher._shared is not None
-        await one._dispatcher._shared.aclose()
+        assert one._dispatcher.after.shared is not None
+        await one._dispatcher.after.shared.aclose()
         sim.groq.script(faults.status(400))
         one._dispatcher.rotation._clock = lambda: 1e9  # long after
-        one._dispatcher._shared._looked = 1e18
+        one._dispatcher.after.shared._looked = 1e18
         assert (await one.generate_response_async(HELLO)).provider == "openai"
-        await one._dispatcher._shared.aclose()
+        await one._dispatcher.after.shared.aclose()
         async with service_for(sim, redis.url, **options) as two:
             assert (await two.generate_response_async(HELLO)).provider == "openai"
 
@@ -106,10 +106,10 @@ async def test_without_redis_calls_go_on(sim: Simulator, redis: Redis) -> None:
         assert (await service.generate_response_async(HELLO)).provider == "openai"
         redis.stop()
         assert service._dispatcher is not None
-        assert service._dispatcher._shared is not None
+        assert service._dispatcher.after.shared is not None
         with structlog.testing.capture_logs() as logs:
             for _ in range(3):
-                service._dispatcher._shared._looked = -10.0
+                service._dispatcher.after.shared._looked = -10.0
                 assert (await service.generate_response_async(HELLO)).provider == "openai"
     assert [e["event"] for e in logs].count("redis_unreachable") <= 1
 

@@ -59,7 +59,7 @@ class Connections:
 
     @staticmethod
     async def _close(clients: dict[str, PooledClient]) -> None:
-        for pooled in clients.values():
+        for pooled in list(clients.values()):  # those that retire leave the dict meanwhile
             await quietly(pooled.transport.aclose())
         clients.clear()
 
@@ -71,6 +71,9 @@ class Connections:
     async def aclose(self) -> None:
         """Close everything in all loops."""
         await self._loops.aclose()
+        here = asyncio.get_running_loop()
+        for task in [task for task in self._retiring if task.get_loop() is here]:
+            task.cancel()
 
 
 async def _close_when_idle(clients: dict[str, PooledClient], name: str) -> None:
