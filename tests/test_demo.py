@@ -310,3 +310,14 @@ def test_steps_are_as_many_as_announced(configure, sim):
         return [step async for step in play.perform(cast.choose_cast(sim), lambda _: None)]
 
     assert len(asyncio.run(played())) == play.STEPS
+
+
+def test_a_long_answer_is_cut_and_no_secret_with_it(configure, capsys, sim):
+    """A model that never ends, and one that quotes a key, do no harm to the page."""
+    configure("openai", "groq")
+    sim.openai.always(replies.text("word " * 110 + f"{sim.openai.api_key} " * 20))
+    demo.main([])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "word ***" in out
+    assert '…"' in out
+    assert sim.openai.api_key[:12] not in out

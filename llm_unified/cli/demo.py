@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_unified import __version__
 from llm_unified.cli.load import config_path
+from llm_unified.cli.output import SHORTEST_SCRUBBED
 from llm_unified.redaction import scrub
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class _Screen:
     """A terminal of any width, with or without colour, or a pipe. No secret passes it."""
 
     def __init__(self, cast: Cast, *, shown: bool) -> None:
-        self._secrets = cast.settings.secrets()
+        self._secrets = [s for s in cast.settings.secrets() if len(s) >= SHORTEST_SCRUBBED]
         self._shown = shown
         self._console = _console()
         encoding = self._console.encoding
@@ -174,10 +175,9 @@ class _Screen:
 
     def _clean(self, text: str) -> str:
         """Return one line without secrets and without anything that moves a cursor."""
-        words = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-        if len(words) > _LONGEST:
-            words = f"{words[:_LONGEST]} …"
-        return scrub(words, self._secrets)
+        words = " ".join(scrub(text, self._secrets).split())
+        words = "".join(c if c.isprintable() else " " for c in words)
+        return f"{words[:_LONGEST]} …" if len(words) > _LONGEST else words
 
 
 def _console() -> Console:

@@ -13,12 +13,12 @@ from llm_unified.redaction import scrub
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Cell", "Output", "WrongInputError", "milliseconds"]
+__all__ = ["SHORTEST_SCRUBBED", "Cell", "Output", "WrongInputError", "milliseconds"]
 
 Cell = str | tuple[str, str]
 """A text, or a text and its style."""
 _STYLES: Final = {"good": "32", "bad": "31", "dim": "2", "bold": "1"}
-_SHORTEST_SCRUBBED: Final = 8
+SHORTEST_SCRUBBED: Final = 8
 
 
 class WrongInputError(Exception):
@@ -39,7 +39,7 @@ class Output:
 
     def keep_secret(self, secrets: Iterable[str]) -> None:
         """Blank these out, should they get into a text."""
-        self._secrets = tuple(text for text in secrets if len(text) >= _SHORTEST_SCRUBBED)
+        self._secrets = tuple(text for text in secrets if len(text) >= SHORTEST_SCRUBBED)
 
     def write(self, text: str) -> None:
         """Write a part of a line to standard output, at once."""

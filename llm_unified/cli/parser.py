@@ -268,9 +268,10 @@ def _demo(commands: Any, shared: argparse.ArgumentParser) -> None:
         commands,
         shared,
         "demo",
-        "see it at work, without a key",
-        "",
-        "llm-unified demo",
+        "see the main job at work, with or without a key",
+        "\nWarms, asks each provider, makes a tool call, breaks the primary, counts; checks each claim.\n"
+        "With nothing configured it runs on the embedded model and a simulated provider.",
+        "llm-unified demo\nllm-unified demo --json",
     )
 
 
