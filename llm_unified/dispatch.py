@@ -252,8 +252,11 @@ class Dispatcher:
             raise self._nobody(call)
         call.current = deployment
         row = deployment.row
-        marker = row.end_marker if call.stream else None
-        wire = Wire(end_marker=marker, ours=row.protocol != "other")
+        wire = Wire(
+            end_marker=row.end_marker if call.stream else None,
+            prefix=b"" if call.stream else row.missing,
+            ours=row.protocol != "other",
+        )
         return PendingAttempt(call, deployment, wire, budget)
 
     async def _attempt(self, attempt: PendingAttempt, send: Callable[[], Awaitable[Any]]) -> Any:

@@ -37,6 +37,8 @@ class ProviderRow:
     default_api_version: str | None = None
     end_marker: bytes | None = None
     """What the last event of a whole stream contains; ``None``: unknown, cannot be checked."""
+    missing: bytes = b""
+    """JSON members that LiteLLM cannot do without, but that a server may leave out."""
     embeds: bool = True
     """Whether it offers embeddings."""
     needs: tuple[str, ...] = ()
@@ -98,6 +100,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 default_model="openai/gpt-oss-20b",
                 default_base_url="https://api.groq.com/openai/v1",
                 end_marker=b"[DONE]",
+                missing=b'"service_tier":null',
                 embeds=False,
                 needs=("api_key",),
             ),

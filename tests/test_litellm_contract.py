@@ -276,6 +276,17 @@ async def test_messages_reach_every_provider_whole(sim: Simulator) -> None:
     assert messages == [{"role": "system", "content": "Be brief."}, *HELLO]
 
 
+async def test_why_groq_gets_a_service_tier(sim: Simulator) -> None:
+    """LiteLLM fails on a Groq-compatible answer without that member; we put one in front."""
+    body = b'{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+    body += b'{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,'
+    body += b'"completion_tokens":1,"total_tokens":2}}'
+    bare = faults.Fault("bare", lambda x: x.respond(200, body), None)
+    sim.groq.script(bare)
+    async with UnifiedLLMService(load_settings(sim.environ("groq"))) as service:
+        assert (await service.generate_response_async(HELLO)).content == "hello"
+
+
 async def test_why_clients_ask_once(sim: Simulator) -> None:
     """LiteLLM raises ``max_retries`` on the client for embeddings; ours does not budge."""
     sim.openai.script(faults.status(500))

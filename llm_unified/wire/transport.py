@@ -46,6 +46,8 @@ class Wire:
 
     end_marker: bytes | None = None
     """Streams: the value of the protocol's last event, e.g. ``b"[DONE]"``."""
+    prefix: bytes = b""
+    """Members put in front of a whole answer's own (`ProviderRow.missing`)."""
     ours: bool = True
     """Whether this transport carries the attempt; LiteLLM uses clients of its own for some providers."""
     requests: int = 0
@@ -203,6 +205,8 @@ class _Watched(httpx.AsyncByteStream):
         wire, size = self._wire, 0
         try:
             async for part in self._inner:
+                if not size and wire.prefix:
+                    part = _prefixed(part, wire.prefix)  # noqa: PLW2901 - it replaces it
                 size += len(part)
                 if size > MAX_BODY:
                     raise _invalid(wire, f"body over {MAX_BODY} bytes")
@@ -239,10 +243,11 @@ class _Events:
     would lose text in silence. Source: WHATWG HTML, "Server-sent events".
     """
 
-    __slots__ = ("_line", "_wire")
+    __slots__ = ("_end", "_line", "_wire")
 
     def __init__(self, wire: Wire) -> None:
         self._wire, self._line = wire, b""
+        self._end = (wire.end_marker or b"").decode()
 
     def feed(self, part: bytes) -> int:
         """Take some bytes; how many of them come before the first broken event."""
@@ -256,9 +261,13 @@ class _Events:
                 self._wire.marked = True
             elif name == b"data" and value:
                 try:
-                    json.loads(value)
+                    event = json.loads(value)
                 except ValueError:
                     return max(0, good)
+                if isinstance(event, dict) and event.get("type") == self._end:
+                    self._wire.marked = (
+                        True  # Anthropic's, from a server that does not name its events
+                    )
             good += len(line) + 1
         return len(part)
 
@@ -268,6 +277,14 @@ def _undelivered(stream: object) -> bytes:
     reader = getattr(getattr(stream, "_aiohttp_response", None), "content", None)
     parts: list[bytes] = list(getattr(reader, "_buffer", ()))
     return b"".join(parts)[getattr(reader, "_buffer_offset", 0) :]
+
+
+def _prefixed(part: bytes, members: bytes) -> bytes:
+    """JSON members in front of an object's own, which win if they are of the same name."""
+    body = part.lstrip()
+    if not body.startswith(b"{") or body[1:].lstrip().startswith(b"}"):
+        return part
+    return b"{" + members + b"," + body[1:]
 
 
 def _invalid(wire: Wire, reason: str) -> httpx.ReadError:
