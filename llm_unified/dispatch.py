@@ -371,4 +371,5 @@ class Dispatcher:
         """Close all sockets, in whatever loops they are."""
         await self.after.aclose()
         await self.connections.aclose()
+        await self.engine.aclose()
         await self._bounded.aclose()

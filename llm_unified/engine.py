@@ -336,6 +336,12 @@ class Engine:
             is_internal_call.reset(internal)
         return True
 
+    async def aclose(self) -> None:
+        """Close the clients that LiteLLM made by itself, if a provider needed them."""
+        if "other" in self._protocols.values():
+            close: Any = getattr(litellm, "close_litellm_async_clients")  # noqa: B009 - no stub has it
+            await close()
+
     # -- prices ----------------------------------------------------------------------------------
 
     def cost(self, deployment: Deployment, result: Any) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import httpx
+
 from llm_unified.policy import Evidence, Verdict, classify
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.transport import socket_fault
@@ -49,6 +51,9 @@ def _judge_foreign(error: BaseException) -> Verdict:
     """The same where LiteLLM used a client of its own: by its exception and that one's causes."""
     current: BaseException | None = error
     while current is not None:
+        if isinstance(current, httpx.HTTPStatusError):
+            answer = current.response
+            return classify(Evidence(answer.status_code, answer.headers, _body(answer)))
         if (fault := socket_fault(current)) is not None:
             return classify(Evidence(fault=fault[0], reason=fault[1]))
         current = current.__cause__ or current.__context__
@@ -58,3 +63,10 @@ def _judge_foreign(error: BaseException) -> Verdict:
     response = getattr(error, "response", None)
     headers = {k.lower(): v for k, v in (getattr(response, "headers", None) or {}).items()}
     return classify(Evidence(headers=headers, hint=getattr(error, "status_code", None)))
+
+
+def _body(response: httpx.Response) -> bytes:
+    try:
+        return response.content
+    except httpx.StreamError:  # it was not read
+        return b""

@@ -96,7 +96,7 @@ def socket_fault(error: BaseException) -> tuple[FailureKind, str] | None:  # noq
         return FailureKind.CONNECTION, "could not connect"
     if isinstance(error, httpx.RemoteProtocolError | httpx.ProtocolError):
         return FailureKind.CONNECTION, "no HTTP or TLS spoken"
-    if isinstance(error, httpx.HTTPError | httpx.StreamError | OSError):
+    if isinstance(error, httpx.TransportError | httpx.StreamError | OSError):
         return FailureKind.CONNECTION, "connection lost"
     return None
 
