@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ServiceClosedError,
         StreamInterruptedError,
     )
+    from llm_unified.reloading import reload_on_sighup, watch_config
     from llm_unified.response import (
         Attempt,
         Embedding,
@@ -60,6 +61,8 @@ _HOME = {
     "load_settings": "settings",
     "ConnectionWarmer": "warmer",
     "get_llm_warmer": "warmer",
+    "reload_on_sighup": "reloading",
+    "watch_config": "reloading",
 }
 
 __all__ = [
@@ -86,6 +89,8 @@ __all__ = [
     "get_llm_warmer",
     "lifespan",
     "load_settings",
+    "reload_on_sighup",
+    "watch_config",
 ]
 
 
