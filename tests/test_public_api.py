@@ -53,7 +53,7 @@ read = [o for o in opened if not o.endswith((".py", ".pyc")) and "__pycache__" n
 roots = sorted({m.partition(".")[0] for m in set(sys.modules) - before})
 print(json.dumps([roots, threading.active_count(), dict(os.environ) == environ, read]))
 """
-    roots, threads, same, read = run(code)
+    roots, threads, same, read = run(code, PYTHONDONTWRITEBYTECODE="1")
     heavy = {"litellm", "pydantic", "pydantic_settings", "httpx", "aiohttp", "openai", "yaml"}
     assert not heavy & set(roots)
     assert "asyncio" not in roots
