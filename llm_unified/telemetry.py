@@ -10,7 +10,7 @@ import functools
 import logging
 from typing import Any, Literal
 
-__all__ = ["log"]
+__all__ = ["Level", "log"]
 
 Level = Literal["debug", "info", "warning", "error"]
 

@@ -34,9 +34,11 @@ NOTHING = (
     "AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_DEPLOYMENT; or set "
     "LLM_PRIMARY_PROVIDER=local for the small embedded model, which needs no key."
 )
+from llm_unified.telemetry import Level
+
 """The one problem of whoever has not configured anything yet."""
 
-Event = tuple[str, str, dict[str, object]]
+Event = tuple[Level, str, dict[str, object]]
 """A log line: level, event, fields."""
 
 

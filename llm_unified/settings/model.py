@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +24,7 @@ from pydantic import (
 from llm_unified.errors import ConfigurationError
 from llm_unified.response import FailureKind
 from llm_unified.settings.options import FALLBACK_KINDS, unquoted
+from llm_unified.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,7 +202,7 @@ def load_settings(
     """
     result = inspect_settings(environ, config_file, **overrides)
     for level, event, fields in result.events:
-        _log(level, event, **fields)
+        log(level, event, **fields)
     if result.problems:
         raise ConfigurationError(result.problems)
     return Settings(**result.values)
@@ -230,10 +230,3 @@ def inspect_settings(
 
         layers.append(read_config_file(path, variables))
     return assemble(layers, variables)
-
-
-def _log(level: str, event: str, **fields: object) -> None:
-    """Log, if the application uses structlog at all: a library is silent by default."""
-    structlog = sys.modules.get("structlog")  # who configured it has imported it
-    if structlog is not None and structlog.is_configured():
-        getattr(structlog.get_logger("llm_unified"), level)(event, **fields)
