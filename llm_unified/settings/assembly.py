@@ -12,6 +12,7 @@ from llm_unified.providers import PROVIDERS
 from llm_unified.settings.candidates import Candidate, build_candidate, shown
 from llm_unified.settings.options import OPTIONS, InvalidValueError, did_you_mean, parse
 from llm_unified.settings.sources import Keys, Layer, typos
+from llm_unified.telemetry import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,8 +35,6 @@ NOTHING = (
     "AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_DEPLOYMENT; or set "
     "LLM_PRIMARY_PROVIDER=local for the small embedded model, which needs no key."
 )
-from llm_unified.telemetry import Level
-
 """The one problem of whoever has not configured anything yet."""
 
 Event = tuple[Level, str, dict[str, object]]
