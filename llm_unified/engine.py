@@ -133,7 +133,8 @@ class _Router(Router):
     # The verdict: LiteLLM swallows what a callback raises, and takes an empty answer for one.
     async def _acompletion(self, model: str, messages: Any, **kwargs: Any) -> Any:
         call = _call()
-        # Translations mutate messages; the next provider needs them whole.
+        # Translations mutate what they are given; the next provider needs it whole.
+        kwargs |= _copy({n: v for n, v in call.params.items() if n != "metadata"})
         kwargs["messages"] = _copy(call.messages)
         adapt(model, self.engine.protocol(model), kwargs)
         assert call.attempt is not None  # noqa: S101 - set by the dispatcher
@@ -304,7 +305,7 @@ class Engine:
         """Send the Router along ``call.order``; whether somebody answered."""
         first, *rest = call.order
         params = {
-            **call.params,
+            **_copy(call.params),
             "fallbacks": [{first: rest}] if rest else None,
             "disable_fallbacks": not rest,
         }

@@ -8,6 +8,7 @@ of ours can go.
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import subprocess
 import sys
@@ -270,10 +271,15 @@ async def test_messages_reach_every_provider_whole(sim: Simulator) -> None:
     """Translations mutate what they are given; the next provider gets its own copy."""
     sim.anthropic.script(faults.status(500))
     messages = [{"role": "system", "content": "Be brief."}, *HELLO]
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    before = copy.deepcopy((messages, tool))
+    metadata = {"mine": "x"}
     async with UnifiedLLMService(load_settings(sim.environ("anthropic", "openai"))) as service:
-        await service.generate_response_async(messages)
-    assert sim.openai.requests[0].body["messages"] == messages
-    assert messages == [{"role": "system", "content": "Be brief."}, *HELLO]
+        await service.generate_response_async(messages, tools=[tool], metadata=metadata)
+    body = sim.openai.requests[0].body
+    assert (body["messages"], body["tools"]) == (messages, [tool])
+    assert (messages, tool) == before
+    assert metadata == {"mine": "x"}
 
 
 async def test_why_groq_gets_a_service_tier(sim: Simulator) -> None:
