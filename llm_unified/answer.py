@@ -94,30 +94,47 @@ class Assembly:
     refusal: bool = False
 
     def add(self, chunk: Any) -> StreamChunk | None:
-        """Take one streamed chunk; what of it is worth showing, or ``None``."""
-        self.upstream_id = self.upstream_id or getattr(chunk, "id", None)
-        self.upstream_model = getattr(chunk, "model", None) or self.upstream_model
-        self.created = self.created or getattr(chunk, "created", None)
+        """Take one streamed chunk; what of it is worth showing, or ``None``.
+
+        On the path of every chunk, so it reads as few of LiteLLM's (slow) attributes as it can.
+        """
+        if self.upstream_id is None:
+            self.upstream_id = getattr(chunk, "id", None)
+            self.upstream_model = getattr(chunk, "model", None)
+            self.created = getattr(chunk, "created", None)
+        choices = chunk.choices
+        choice = choices[0] if choices else None
+        if choice is None or self.finish_reason is not None or choice.finish_reason is not None:
+            self._add_end(chunk, choice)
+            if choice is None:
+                return None
+        delta = choice.delta
+        content = delta.content
+        calls = delta.tool_calls
+        if content and not calls:
+            self.text.append(content)
+            return StreamChunk(content, self.provider, self.model)
+        if calls:
+            if content:
+                self.text.append(content)
+            deltas = tuple(self._add_call(call) for call in calls)
+            return StreamChunk(content or "", self.provider, self.model, deltas)
+        if getattr(delta, "refusal", None):
+            self.refusal = True
+        return None
+
+    def _add_end(self, chunk: Any, choice: Any) -> None:
+        """Usage and finish reason, which come last.
+
+        The finish reason is shown at the verified end only: LiteLLM makes one up for a cut stream.
+        """
+        if choice is not None and choice.finish_reason:
+            self.finish_reason = choice.finish_reason
         usage = getattr(chunk, "usage", None)
         if usage is None:  # not asked for on the wire: LiteLLM puts what came into the last chunk
             usage = (getattr(chunk, "_hidden_params", None) or {}).get("usage")
         if usage is not None:
             self.usage = usage_of(usage)
-        if not chunk.choices:
-            return None
-        choice = chunk.choices[0]
-        delta = choice.delta
-        content = delta.content or ""
-        if content:
-            self.text.append(content)
-        if getattr(delta, "refusal", None):
-            self.refusal = True
-        deltas = tuple(self._add_call(call) for call in delta.tool_calls or ())
-        # The finish reason is shown at the verified end only: LiteLLM makes one up for a cut stream.
-        self.finish_reason = choice.finish_reason or self.finish_reason
-        return (
-            StreamChunk(content, self.provider, self.model, deltas) if content or deltas else None
-        )
 
     def _add_call(self, call: Any) -> ToolCallDelta:
         index = call.index or 0

@@ -54,18 +54,24 @@ class LiveStream:
         left = attempt.began + attempt.budget - time.monotonic()
         ends = loop.time() + max(0.0, left)
         async with asyncio.timeout_at(ends) as timer:
-            while True:
-                chunk = await self._pull()
-                if chunk is None:
-                    raise self._emptiness()
+            while not self._ready and (chunk := await self._first()) is not None:
                 shown = self.assembly.add(chunk)
                 if shown is not None:
                     self._ready.append(shown)
-                    if shown.content or shown.tool_calls:
-                        break
                 elif _thinking(chunk):  # it lives: from here the idle limit counts
                     timer.reschedule(loop.time() + min(idle, attempt.call.remaining))
+        if not self._ready:
+            raise self._emptiness()
         attempt.first_token = time.monotonic() - attempt.began
+
+    async def _first(self) -> Any:
+        """The next chunk before the first content, or ``None`` at the end of the stream."""
+        try:
+            return await self._inner.__anext__()
+        except StopAsyncIteration:
+            return None
+        except Exception as error:  # noqa: BLE001 - passed on
+            raise _unwrapped(error) from None
 
     def _emptiness(self) -> NoAnswerError:
         assembly = self.assembly
@@ -73,16 +79,6 @@ class LiveStream:
             return NoAnswerError("refused by the content filter", K.CONTENT_POLICY, assembly.usage)
         verdict = inside(self._attempt.wire, "stream ended without content")
         return NoAnswerError(verdict.reason, verdict.kind, assembly.usage)
-
-    async def _pull(self) -> Any:
-        """LiteLLM's next chunk, or ``None`` at the end of the stream."""
-        try:
-            return await self._inner.__anext__()
-        except StopAsyncIteration:
-            return None
-        except Exception as error:  # noqa: BLE001 - passed on
-            # LiteLLM wraps a failure after the start, for a fallback that would splice two models
-            raise getattr(error, "original_exception", None) or error from None
 
     def __aiter__(self) -> LiveStream:
         return self
@@ -95,10 +91,11 @@ class LiveStream:
         idle = self._dispatcher.settings.stream_idle_timeout
         limit = min(idle, self._attempt.call.remaining)
         cause: BaseException | None = None
+        add = self.assembly.add
         try:
             async with asyncio.timeout(max(0.0, limit)):
-                while (chunk := await self._pull()) is not None:
-                    shown = self.assembly.add(chunk)
+                async for chunk in self._inner:
+                    shown = add(chunk)
                     if shown is not None:
                         return shown
             return await self._finish()
@@ -114,7 +111,8 @@ class LiveStream:
             words = f"nothing came for {idle:g} s" if limit == idle else "the deadline passed"
             verdict = Verdict(K.TIMEOUT, words, self._attempt.wire.status)
         except Exception as error:  # noqa: BLE001 - as in `Dispatcher.attempt`
-            verdict, cause = judge(error, self._attempt.wire), error
+            cause = _unwrapped(error)
+            verdict = judge(cause, self._attempt.wire)
         raise await self._interrupted(verdict) from defuse(cause)
 
     async def _finish(self) -> StreamChunk:
@@ -167,6 +165,11 @@ class LiveStream:
     async def _close(self) -> None:
         await quietly(self._inner.aclose())
         await quietly(self._attempt.wire.aclose())  # Anthropic's iterator leaves the socket open
+
+
+def _unwrapped(error: Exception) -> Exception:
+    """LiteLLM wraps a failure after the start, for a fallback that would splice two models."""
+    return getattr(error, "original_exception", None) or error
 
 
 def _thinking(chunk: Any) -> bool:

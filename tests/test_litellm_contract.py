@@ -282,6 +282,16 @@ async def test_messages_reach_every_provider_whole(sim: Simulator) -> None:
     assert metadata == {"mine": "x"}
 
 
+@pytest.mark.parametrize("provider", ALL)
+async def test_equal_chunks_do_not_break_a_stream(sim: Simulator, provider: str) -> None:
+    """LiteLLM takes a hundred equal chunks for a model gone mad; its switch was set before the import."""
+    sim[provider].script(replies.text("---- " * 300, chunks=300))
+    async with UnifiedLLMService(load_settings(sim.environ(provider))) as service:
+        stream = service.stream_response_async(HELLO)
+        text = "".join([chunk.content async for chunk in stream])
+    assert text == "---- " * 300
+
+
 async def test_why_groq_gets_a_service_tier(sim: Simulator) -> None:
     """LiteLLM fails on a Groq-compatible answer without that member; we put one in front."""
     body = b'{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
