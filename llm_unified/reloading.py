@@ -64,9 +64,12 @@ def watch_config(
     # The folder, since editors and Kubernetes replace the file.
     folder = os.path.dirname(os.path.abspath(file))  # noqa: PTH100, PTH120 - as given
 
+    content = _content(file)
+
     async def watch() -> None:
-        content = _content(file)
-        async for _ in awatch(folder, recursive=False):
+        nonlocal content
+        # A look every second as well: a change before the watch began has no event.
+        async for _ in awatch(folder, recursive=False, yield_on_timeout=True, rust_timeout=1000):
             if (now := _content(file)) != content:
                 content = now
                 await _reload(service)

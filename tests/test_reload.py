@@ -128,10 +128,18 @@ async def test_under_load_no_request_is_lost(sim: Simulator) -> None:
     assert sum(stats["errors_by_provider"].values()) == 0
 
 
-async def _until(reached: Any) -> None:
-    async with asyncio.timeout(10):
-        while not reached():
-            await asyncio.to_thread(lambda: None)
+def _noted(service: UnifiedLLMService) -> asyncio.Event:
+    """Set when the service has reloaded, in whatever loop."""
+    loop, done, reload = asyncio.get_running_loop(), asyncio.Event(), service.reload
+
+    async def noting() -> Any:
+        try:
+            return await reload()
+        finally:
+            loop.call_soon_threadsafe(done.set)
+
+    service.reload = noting  # type: ignore[method-assign, assignment]
+    return done
 
 
 def _write(path: Path, primary: str, *others: str) -> None:
@@ -152,11 +160,11 @@ async def test_sighup_reloads(
     monkeypatch.setenv("LLM_CONFIG_FILE", str(config))
     async with UnifiedLLMService() as service:
         assert (await service.generate_response_async(HELLO)).provider == "openai"
-        before = signal.getsignal(signal.SIGHUP)
+        before, done = signal.getsignal(signal.SIGHUP), _noted(service)
         stop = reload_on_sighup(service)
         _write(config, "groq", "openai")
         os.kill(os.getpid(), signal.SIGHUP)
-        await _until(lambda: service.settings.primary_provider == "groq")
+        await asyncio.wait_for(done.wait(), 30)
         assert (await service.generate_response_async(HELLO)).provider == "groq"
         stop()
         assert signal.getsignal(signal.SIGHUP) == before
@@ -176,16 +184,16 @@ async def test_a_changed_file_reloads(
     monkeypatch.setenv("LLM_CONFIG_FILE", str(config))
     async with UnifiedLLMService() as service:
         await service.generate_response_async(HELLO)
+        done = _noted(service)
         stop = watch_config(service)
         again = tmp_path / "new.yaml"
-
-        def replaced() -> bool:  # the watch may not have begun when the first change comes
-            _write(again, "groq", "openai")
-            again.replace(config)
-            config.touch()
-            return service.settings.primary_provider == "groq"
-
-        await _until(replaced)
+        _write(again, "groq", "openai")
+        again.replace(config)
+        await asyncio.wait_for(done.wait(), 30)
+        assert (await service.generate_response_async(HELLO)).provider == "groq"
+        done.clear()
+        config.write_text("primary_provider: [")
+        await asyncio.wait_for(done.wait(), 30)
         assert (await service.generate_response_async(HELLO)).provider == "groq"
         stop()
 
