@@ -22,6 +22,7 @@ from llm_unified.errors import (
     BadRequestError,
     DeadlineExceededError,
     LLMError,
+    ServiceClosedError,
 )
 from llm_unified.judge import judge
 from llm_unified.live import LiveStream
@@ -73,6 +74,7 @@ class Dispatcher:
         self._sleep = sleep
         self._bounded = Bounded()
         self._lock = threading.Lock()
+        self._closed = False
         self._busy: Counter[Engine] = Counter()
         self.enough_tokens: dict[str, int] = {}
         """Endpoints that refused a ping for one token, and what they get instead (`probe`)."""
@@ -233,8 +235,10 @@ class Dispatcher:
 
         Raises:
             NextError: the provider began to rest after the order was made.
-            StopError: no time is left.
+            StopError: no time is left, or the service was closed.
         """
+        if self._closed:
+            raise StopError(ServiceClosedError("the service was closed during this call"))
         forced = provider == call.forced
         deployment = call.pinned or self.rotation.pick(provider, even_resting=forced)
         engine = call.engine or self.engine
@@ -368,7 +372,8 @@ class Dispatcher:
         return None if pooled is None else pooled.transport
 
     async def aclose(self) -> None:
-        """Close all sockets, in whatever loops they are."""
+        """Close all sockets, in whatever loops they are; calls under way end."""
+        self._closed = True
         await self.after.aclose()
         await self.connections.aclose()
         await self.engine.aclose()

@@ -19,6 +19,7 @@ from llm_unified import (
     DeadlineExceededError,
     FailureKind,
     LLMError,
+    ServiceClosedError,
     StreamInterruptedError,
     UnifiedLLMService,
     load_settings,
@@ -413,3 +414,16 @@ async def test_a_call_cancelled_before_it_was_sent_warns_of_nothing(sim: Simulat
                 await task
         gc.collect()
         assert (await service.generate_response_async(HELLO)).content
+
+
+async def test_closing_ends_the_calls_under_way(sim: Simulator) -> None:
+    """Twenty calls in all stages end with an error of ours, and no socket is opened afterwards."""
+    sim.openai.always(faults.blackhole())
+    service = await started(sim, "openai", "groq")
+    calls = [asyncio.create_task(service.generate_response_async(HELLO)) for _ in range(20)]
+    await sim.openai.wait_for_async(requests=3)
+    await service.aclose()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} <= {ServiceClosedError, AllProvidersFailedError}
+    for provider in ("openai", "groq"):
+        await sim[provider].wait_for_async(open_connections=0)

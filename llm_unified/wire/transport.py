@@ -122,6 +122,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
         }
         self.in_flight = 0
         self._idle: asyncio.Event | None = None
+        self._closed = False
 
     @property
     def inner(self) -> tuple[httpx.AsyncBaseTransport, httpx.AsyncBaseTransport]:
@@ -129,6 +130,10 @@ class PoolTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         wire = WIRE.get() or Wire()
+        if self._closed:  # LiteLLM's transport would open a new pool that nobody closes
+            wire.requests += 1
+            wire.fault, wire.reason = FailureKind.CONNECTION, "the service was closed"
+            raise httpx.ReadError(wire.reason)
         request.extensions = {**request.extensions, "timeout": self._timeout}
         inner = self._burst if self._kept_busy else self._kept
         lease = _Lease(self, kept=inner is self._kept)
@@ -173,6 +178,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
             self._idle.set()
 
     async def aclose(self) -> None:
+        self._closed = True
         await self._kept.aclose()
         await self._burst.aclose()
 
