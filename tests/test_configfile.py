@@ -215,6 +215,25 @@ providers:
     assert [key.get_secret_value() for key in keys] == ["k1", "k2", "k3"]
 
 
+def test_an_origin_names_what_led_to_the_value(tmp_path):
+    """A variable, a mounted file, the ``.env`` file: each by its own name, with YAML's line."""
+    key, env, file = tmp_path / "key", tmp_path / "env", tmp_path / "llm.yaml"
+    key.write_text("k")
+    env.write_text("GROQ_KEY=k\nANTHROPIC_API_KEY=k\n")
+    file.write_text(
+        "providers:\n"
+        "  groq: {api_key_env: GROQ_KEY, model: os.environ/GROQ_NAME}\n"
+        f"  own: {{model: a/b, api_key_file: {key}}}\n"
+    )
+    environ = {"OPENAI_API_KEY_FILE": str(key), "LLM_ENV_FILE": str(env), "GROQ_NAME": "x"}
+    origins = load_settings(environ, file).origins
+    assert origins["providers.openai.api_key"] == f"file {key} (OPENAI_API_KEY_FILE)"
+    assert origins["providers.anthropic.api_key"] == f"env file {env} (ANTHROPIC_API_KEY)"
+    assert origins["providers.groq.api_key"] == f"env file {env} (GROQ_KEY, {file}:2)"
+    assert origins["providers.groq.model"] == f"environment GROQ_NAME ({file}:2)"
+    assert origins["providers.own.api_key"] == f"file {key} ({file}:3)"
+
+
 def test_any_text_may_be_taken_from_a_variable(load):
     """``os.environ/NAME`` works for an address and for Redis as well."""
     text = "redis_url: os.environ/CACHE\nproviders: {openai: {base_url: os.environ/PROXY}}"

@@ -344,7 +344,7 @@ def test_precedence_leftmost_wins(tmp_path):
     ] == [
         "argument",
         "environment LLM_RETRIES",
-        "env file LLM_COOLDOWN",
+        f"env file {env} (LLM_COOLDOWN)",
         f"YAML {yaml}:4",
         "default",
     ]

@@ -66,14 +66,12 @@ def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) ->
         for setting, given in row.items():
             found.origins[f"deployments.{number}.{setting}"] = given.origin
     found.ours = any(
-        given.origin.startswith(("YAML", "argument")) for row in rows for given in row.values()
+        given.line or given.origin == "argument" for row in rows for given in row.values()
     )
     found.shadowed = [
         given.where
         for setting, given in merged.items()
-        if setting != "api_key"
-        and all(setting in row for row in own)
-        and not given.origin.startswith("YAML")
+        if setting != "api_key" and all(setting in row for row in own) and not given.line
     ]
     found.origins = _default_origins(found, own) | found.origins
     common = _parsed(merged, found.problems)

@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquoted
-from llm_unified.settings.sources import Given, Keys, Layer, merge_keys, read_key_file, secret_keys
+from llm_unified.settings.sources import (
+    Given,
+    Keys,
+    Layer,
+    merge_keys,
+    read_key_file,
+    secret_keys,
+    variable_origin,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,14 +50,19 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
-def read_config_file(path: str | Path, variables: Mapping[str, str | None]) -> Layer:
+def read_config_file(
+    path: str | Path,
+    variables: Mapping[str, str | None],
+    in_env_file: Mapping[str, str] | None = None,
+) -> Layer:
     """Read a YAML file; ``variables`` is where its ``os.environ/NAME`` are looked up.
 
+    ``in_env_file`` has the path of the ``.env`` file for each variable that came from there.
     All that is wrong is in the layer's ``problems``, each with path and line.
     """
     import yaml
 
-    reader = _Reader(str(path), variables)
+    reader = _Reader(str(path), variables, in_env_file or {})
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -74,9 +87,12 @@ def read_config_file(path: str | Path, variables: Mapping[str, str | None]) -> L
 class _Reader:
     """Walks PyYAML's nodes, since only those know their lines."""
 
-    def __init__(self, path: str, variables: Mapping[str, str | None]) -> None:
+    def __init__(
+        self, path: str, variables: Mapping[str, str | None], in_env_file: Mapping[str, str]
+    ) -> None:
         self.path = path
         self.variables = variables
+        self.in_env_file = in_env_file
         self.layer = Layer()
 
     def read(self, root: Any) -> None:
@@ -100,7 +116,7 @@ class _Reader:
             if key == "deployments":
                 rows = self.deployments(name, key_node, value)
                 if rows:
-                    block[key] = Given(rows, self.where(key_node, key), self.origin(key_node))
+                    block[key] = self.value(rows, key, key_node)
             else:
                 self.setting(block, key, key_node, value)
         if name not in PROVIDERS and "model" not in block and not any("model" in r for r in rows):
@@ -122,20 +138,19 @@ class _Reader:
 
     def setting(self, block: dict[str, Given], key: str, key_node: Any, node: Any) -> None:
         if key in KEY_REFERENCES:
-            keys = self.keys(key, key_node, node)
+            keys, origin = self.keys(key, key_node, node)
             before = block.get("api_key")
-            parts = [before.value] if before and isinstance(before.value, Keys) else []
-            block["api_key"] = Given(
-                merge_keys([*parts, keys]), self.where(key_node, key), self.origin(key_node)
-            )
+            if before and isinstance(before.value, Keys):
+                keys, origin = merge_keys([before.value, keys]), f"{before.origin}, {origin}"
+            block["api_key"] = self.value(keys, key, key_node, origin)
         elif (given := self.given(key, key_node, node)) is not None:
             block[_SPELLINGS.get(key, key)] = given
 
     def given(self, key: str, key_node: Any, node: Any) -> Given | None:
         """Return a scalar or a list as texts; ``None`` where nothing stands there."""
-        where = self.where(key_node, key)
+        origin = ""
         if _is(node, "sequence") and all(_is(item, "scalar") for item in node.value):
-            return Given([item.value for item in node.value], where, self.origin(key_node))
+            return self.value([item.value for item in node.value], key, key_node)
         if not _is(node, "scalar"):
             self.problem(key_node, key, "must be one value")
             return None
@@ -145,22 +160,30 @@ class _Reader:
             if not _VARIABLE.fullmatch(name):
                 self.problem(key_node, key, "must name a variable in capitals: os.environ/NAME")
                 return None
+            origin = self.origin_of(name, key_node)
             text = unquoted(self.variables.get(name) or "")
             if not text:
                 self.problem(key_node, key, f"is taken from {name}, which is not set. Set {name}")
         if not text or (node.tag.endswith(":null") and node.style is None):
             return None
-        return Given(text, where, self.origin(key_node))
+        return self.value(text, key, key_node, origin)
 
-    def keys(self, key: str, key_node: Any, node: Any) -> Keys:
-        """Follow a reference to keys. Whatever stands here may be a key: it is never shown."""
+    def keys(self, key: str, key_node: Any, node: Any) -> tuple[Keys, str]:
+        """Follow a reference to keys; return them and their origin.
+
+        Whatever stands here may be a key: only what led to one is shown.
+        """
         where = self.where(key_node, key)
         items = node.value if _is(node, "sequence") else [node]
         texts = [unquoted(item.value) if _is(item, "scalar") else "" for item in items]
         if key == "api_key_file":
-            return merge_keys(read_key_file(t, where, self.layer.problems) for t in texts if t)
+            files = {t: read_key_file(t, where, self.layer.problems) for t in texts if t}
+            line = self.at(key_node)
+            origins = [f"file {path} ({line})" for path, keys in files.items() if keys.found]
+            return merge_keys(files.values()), ", ".join(origins)
         found: list[str] = []
         missing: list[str] = []
+        origins = []
         for text in texts:
             name = text.removeprefix(_REFERENCE)
             is_reference = key.endswith("_env") or text.startswith(_REFERENCE)
@@ -175,10 +198,11 @@ class _Reader:
                 self.problem(key_node, key, "must be the name of a variable, in capitals")
             elif value := self.variables.get(name):
                 found += value.split(",")
+                origins.append(self.origin_of(name, key_node))
             else:
                 missing.append(name)
         keys = secret_keys(found, where, self.layer.problems)
-        return Keys(keys.found, tuple(missing))
+        return Keys(keys.found, tuple(missing)), ", ".join(dict.fromkeys(origins))
 
     def entries(
         self, node: Any, known: tuple[str, ...] | None, what: str
@@ -227,8 +251,12 @@ class _Reader:
     def where(self, node: Any, key: str) -> str:
         return f"{self.at(node)} ({key})"
 
-    def origin(self, node: Any) -> str:
-        return f"YAML {self.at(node)}"
+    def value(self, value: object, key: str, node: Any, origin: str = "") -> Given:
+        line = self.at(node)
+        return Given(value, self.where(node, key), origin or f"YAML {line}", line)
+
+    def origin_of(self, variable: str, node: Any) -> str:
+        return variable_origin(variable, self.in_env_file.get(variable, ""), self.at(node))
 
 
 def _is(node: Any, kind: str) -> bool:

@@ -218,15 +218,17 @@ def inspect_settings(
     from llm_unified.settings.sources import read_arguments, read_env_file, read_variables
 
     environ = os.environ if environ is None else environ
-    arguments, environment = read_arguments(overrides), read_variables(environ, "environment")
+    arguments, environment = read_arguments(overrides), read_variables(environ)
     layers = [arguments, environment]
     variables: dict[str, str | None] = dict(environ)
+    in_env_file: dict[str, str] = {}
     if env_file := unquoted(environ.get("LLM_ENV_FILE", "")):
         content = read_env_file(env_file, environment.problems)
-        layers.append(read_variables(content, "env file"))
+        layers.append(read_variables(content, env_file))
+        in_env_file = {name: env_file for name in content if name not in environ}
         variables = content | variables
     if path := unquoted(str(config_file or variables.get("LLM_CONFIG_FILE") or "")):
         from llm_unified.settings.configfile import read_config_file
 
-        layers.append(read_config_file(path, variables))
+        layers.append(read_config_file(path, variables, in_env_file))
     return assemble(layers, variables)

@@ -30,6 +30,7 @@ __all__ = [
     "read_key_file",
     "read_variables",
     "typos",
+    "variable_origin",
 ]
 
 
@@ -42,6 +43,8 @@ class Given:
     """For a message: ``"LLM_POOL_SIZE"`` or ``"llm.yaml:12 (pool_size)"``."""
     origin: str
     """For the operator: ``"environment LLM_POOL_SIZE"`` or ``"YAML llm.yaml:12"``."""
+    line: str = ""
+    """``"llm.yaml:12"`` if it stands in the YAML file, wherever its text is taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +118,42 @@ def typos(names: Iterable[str]) -> dict[str, str]:
     return {name: meant for name, meant in found.items() if meant}
 
 
-def read_variables(variables: Mapping[str, str | None], origin: str) -> Layer:
-    """Read the environment (or a ``.env`` file's content). An empty value counts as not set."""
+def read_variables(variables: Mapping[str, str | None], env_file: str = "") -> Layer:
+    """Read the environment, or the content of ``env_file``. An empty value counts as not set."""
     layer = Layer()
-    keys: dict[str, list[tuple[str, Keys]]] = {}
+    keys: dict[str, list[tuple[str, str, Keys]]] = {}
     for variable in KNOWN_VARIABLES:
         text = unquoted(variables.get(variable) or "")
         if not text:
             continue
-        given = Given(text, variable, f"{origin} {variable}")
+        given = Given(text, variable, variable_origin(variable, env_file))
         if variable in _OPTION_VARIABLES:
             layer.options[_OPTION_VARIABLES[variable]] = given
         elif variable in _VARIABLES:
             name, setting = _VARIABLES[variable]
             if setting in KEY_SETTINGS:
                 found = _keys(setting, text, variable, layer.problems)
-                keys.setdefault(name, []).append((variable, found))
+                origin = given.origin
+                if setting == "api_key_file" and found.found:
+                    origin = f"file {text} ({variable})"
+                keys.setdefault(name, []).append((variable, origin, found))
             else:
                 layer.providers.setdefault(name, {})[setting] = given
     for name, parts in keys.items():
-        names = ", ".join(variable for variable, _ in parts)
         layer.providers.setdefault(name, {})["api_key"] = Given(
-            merge_keys(found for _, found in parts), names, f"{origin} {names}"
+            merge_keys(found for _, _, found in parts),
+            ", ".join(variable for variable, _, _ in parts),
+            ", ".join(origin for _, origin, _ in parts),
         )
     return layer
+
+
+def variable_origin(variable: str, env_file: str = "", line: str = "") -> str:
+    """Say where a variable's value came from, and which line of YAML asked for it."""
+    if env_file:
+        inner = f"{variable}, {line}" if line else variable
+        return f"env file {env_file} ({inner})"
+    return f"environment {variable} ({line})" if line else f"environment {variable}"
 
 
 def read_arguments(overrides: Mapping[str, object]) -> Layer:
