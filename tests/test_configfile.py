@@ -397,6 +397,32 @@ def test_a_variable_without_effect_is_pointed_out(load):
     ]
 
 
+def test_a_line_that_a_variable_outdoes_is_pointed_out(load):
+    """Both are named; a line that says the same is fine, and so is a variable that it asks for."""
+    from structlog.testing import capture_logs
+
+    text = """\
+primary_provider: groq
+pool_size: 3
+providers:
+  openai: {api_key_env: LLM_MY_KEY}
+"""
+    with capture_logs() as logs:
+        load(
+            text,
+            OPENAI_API_KEY="k",
+            GROQ_API_KEY="k",
+            LLM_MY_KEY="other",
+            LLM_PRIMARY_PROVIDER="openai",
+            LLM_POOL_SIZE="3",
+        )
+    remarks = [row["remark"].partition("llm.yaml")[2] for row in logs]
+    assert remarks == [
+        ":1 is without effect: LLM_PRIMARY_PROVIDER is stronger.",
+        ":4 is without effect: OPENAI_API_KEY is stronger.",
+    ]
+
+
 @given(
     st.recursive(
         st.text(max_size=8) | st.integers() | st.none() | st.booleans(),

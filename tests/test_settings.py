@@ -60,6 +60,53 @@ def test_nothing_configured_says_exactly_what_to_set():
     assert "LLM_PRIMARY_PROVIDER=local" in problem
 
 
+def test_a_lone_env_file_is_mentioned_and_not_read(tmp_path, monkeypatch):
+    """Whoever expects that ``.env`` is found learns how; else nobody looks for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=k")
+    nothing, remark = problems({})
+    assert "without the service's environment" in nothing
+    assert "LLM_ENV_FILE=.env" in remark
+    assert load_settings({"LLM_ENV_FILE": ".env"}).chain == ("openai",)
+    assert events(GROQ) == []
+
+
+def test_the_head_of_a_list_that_names_everybody_is_the_primary():
+    """And the origin says so."""
+    settings = load_settings(OPENAI | GROQ | {"LLM_FALLBACK_PROVIDERS": "groq,openai"})
+    assert settings.chain == ("groq", "openai")
+    origin = "first of environment LLM_FALLBACK_PROVIDERS"
+    assert settings.origins["primary_provider"] == origin
+
+
+def test_the_origin_of_a_chain_without_a_switched_off_provider_says_so():
+    """The environment did not say what is shown, so it is not named alone."""
+    named = {"LLM_PRIMARY_PROVIDER": "openai", "LLM_FALLBACK_PROVIDERS": "groq,anthropic"}
+    origins = load_settings(FOUR | named | {"OPENAI_ENABLED": "false"}).origins
+    assert origins["primary_provider"] == "openai is switched off"
+    assert origins["fallback_providers"].endswith("LLM_FALLBACK_PROVIDERS, openai is switched off")
+    origins = load_settings(FOUR | named).origins
+    assert origins["primary_provider"] == "environment LLM_PRIMARY_PROVIDER"
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-...", "<your-key>", "changeme", "xxxxxxxx", "your-api-key", "sk-your-api-key-here"]
+)
+def test_a_placeholder_is_pointed_out_and_not_shown(key):
+    """A template that nobody filled in; the remark names the variable only."""
+    (event,) = events({"GROQ_API_KEY": key})
+    assert event["remark"] == "GROQ_API_KEY looks like a placeholder."
+    assert events(FOUR) == []
+
+
+def test_an_unknown_variable_with_our_prefix_is_pointed_out():
+    """The prefix is ours; the command's own variables are exempt."""
+    (event,) = events(GROQ | {"LLM_COLOUR": "red", "LLM_UNIFIED_LOG": "x"})
+    assert event["remark"] == "LLM_COLOUR is set but is not read."
+    (event,) = events(GROQ | {"LLM_PRIMARY": "groq"})
+    assert event["did_you_mean"] == "LLM_PRIMARY_PROVIDER"
+
+
 def test_without_a_word_all_that_have_a_key_are_asked_in_a_fixed_order():
     """One key is enough; several make a chain, and the origin says that it is a default."""
     assert load_settings(GROQ).chain == ("groq",)

@@ -10,14 +10,14 @@ from pydantic import SecretStr
 
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings.candidates import Candidate, build_candidate, shown
-from llm_unified.settings.options import OPTIONS, InvalidValueError, did_you_mean, parse
-from llm_unified.settings.sources import Keys, Layer, typos
+from llm_unified.settings.options import OPTIONS, InvalidValueError, Option, did_you_mean, parse
+from llm_unified.settings.sources import Keys, Layer, strays, typos
 from llm_unified.telemetry import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["NOTHING", "Assembly", "Event", "assemble"]
+__all__ = ["ENV_FILE_NOT_READ", "NOTHING", "Assembly", "Event", "assemble"]
 
 _PREFERENCE = ("openai", "azure_openai", "groq", "anthropic")
 """Who is the primary when nobody says; the providers that YAML defines come after them."""
@@ -33,9 +33,12 @@ _SHORTEST_REDACTED = 8
 NOTHING = (
     "No provider is configured. Set OPENAI_API_KEY, GROQ_API_KEY or ANTHROPIC_API_KEY, or "
     "AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_DEPLOYMENT; or set "
-    "LLM_PRIMARY_PROVIDER=local for the small embedded model, which needs no key."
+    "LLM_PRIMARY_PROVIDER=local for the small embedded model, which needs no key. If that is done "
+    "already, this process may have been started without the service's environment."
 )
 """The one problem of whoever has not configured anything yet."""
+ENV_FILE_NOT_READ = "env_file_not_read"
+"""The event of whoever has a ``.env`` file and expects that it is found."""
 
 Event = tuple[Level, str, dict[str, object]]
 """A log line: level, event, fields."""
@@ -54,11 +57,15 @@ class Assembly:
 def assemble(layers: list[Layer], names: Iterable[str] = ()) -> Assembly:
     """Put the layers together, strongest first; ``names`` are variables that may be misspelt."""
     result = Assembly()
+    read = {name for layer in layers for name in layer.followed}
+    names = [name for name in names if name not in read]
     slips = typos(names)
     for name, meant in slips.items():
         result.events.append(
             ("warning", "unknown_variable", {"variable": name, "did_you_mean": meant})
         )
+    for name in strays(names):
+        _remark(result, "warning", "variable_not_read", f"{name} is set but is not read.")
     for layer in layers:
         result.problems += layer.problems
     where = _settle_options(layers, result)
@@ -73,6 +80,16 @@ def assemble(layers: list[Layer], names: Iterable[str] = ()) -> Assembly:
     return result
 
 
+def _remark(result: Assembly, level: Level, event: str, text: str) -> None:
+    """Note a remark that brings its own words."""
+    result.events.append((level, event, {"remark": text}))
+
+
+def _outdone(result: Assembly, line: str, stronger: str) -> None:
+    text = f"{line} is without effect: {stronger} is stronger."
+    _remark(result, "info", "setting_outdone", text)
+
+
 def _settle_options(layers: list[Layer], result: Assembly) -> dict[str, str]:
     """Settle the global options; return where each that was given stands."""
     where: dict[str, str] = {}
@@ -82,6 +99,9 @@ def _settle_options(layers: list[Layer], result: Assembly) -> dict[str, str]:
         if not found:
             continue
         where[option.name] = found[0].where
+        for weaker in found[1:]:
+            if weaker.line and not _same(option, weaker.value, found[0].value):
+                _outdone(result, weaker.line, found[0].where)
         try:
             result.values[option.name] = parse(option, found[0].value)
         except InvalidValueError as error:
@@ -98,6 +118,13 @@ def _settle_options(layers: list[Layer], result: Assembly) -> dict[str, str]:
         result.values["redis_url"] = SecretStr(redis_url)
     _fit_timeouts(result, where)
     return where
+
+
+def _same(option: Option, one: object, other: object) -> bool:
+    try:
+        return bool(parse(option, one) == parse(option, other))
+    except InvalidValueError:
+        return False
 
 
 def _fit_timeouts(result: Assembly, where: Mapping[str, str]) -> None:
@@ -156,6 +183,10 @@ def _report(
             result.problems += found.problems
         for variable in found.shadowed:
             result.events.append(("warning", "setting_without_effect", {"variable": variable}))
+        for line, stronger in found.outdone:
+            _outdone(result, line, stronger)
+        for where in dict.fromkeys(found.placeholders):
+            _remark(result, "warning", "placeholder_key", f"{where} looks like a placeholder.")
 
 
 def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:
@@ -163,6 +194,7 @@ def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:
     values = result.values
     primary, fallbacks = values["primary_provider"], values["fallback_providers"]
     usable = [name for name, found in candidates.items() if found.is_configured and name != "local"]
+    given = result.origins["fallback_providers"]
     order = [primary] if primary else [name for name in usable if name not in (fallbacks or ())][:1]
     if fallbacks is not None:
         order += fallbacks
@@ -178,6 +210,13 @@ def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:
     if primary in candidates and primary != chain[0]:
         fields: dict[str, object] = {"primary_provider": chain[0], "disabled": primary}
         result.events.append(("warning", "primary_replaced", fields))
+        result.origins["primary_provider"] = f"{primary} is switched off"
+    elif not primary and chain[0] in (fallbacks or ()):
+        result.origins["primary_provider"] = f"first of {given}"
+    off = [name for name in dict.fromkeys(order) if name in candidates and name not in chain]
+    if fallbacks is not None and off:
+        verb = "is" if len(off) == 1 else "are"
+        result.origins["fallback_providers"] = f"{given}, {', '.join(off)} {verb} switched off"
     values["primary_provider"], values["fallback_providers"] = chain[0], tuple(chain[1:])
     members = dict.fromkeys((*chain, *usable))
     values["providers"] = tuple(candidates[name].value for name in members)

@@ -19,6 +19,12 @@ _FIELDS = {option.name: option for option in PROVIDER_OPTIONS}
 _LONGEST_SHOWN = 40
 _LOOKS_SECRET = re.compile(r"sk-|gsk_|key|://[^/]*@|[A-Za-z0-9+/_-]{24,}", re.IGNORECASE)
 
+_PLACEHOLDER = re.compile(
+    r"(sk-|gsk_)?(ant-|proj-)?(\.{3,}|x{3,}|\*{3,})"
+    r"|<.*>|change[-_]?me|todo|placeholder|(sk-|gsk_)?your[-_].*key.*",
+    re.IGNORECASE,
+)
+
 
 @dataclass(slots=True)
 class Candidate:
@@ -40,6 +46,10 @@ class Candidate:
     """It stands in our file or our arguments, so what is wrong with it is our concern."""
     shadowed: list[str] = field(default_factory=list)
     """Variables without effect, because every deployment in YAML has a value of its own."""
+    outdone: list[tuple[str, str]] = field(default_factory=list)
+    """Lines of YAML that say something else than a stronger source, which is named with each."""
+    placeholders: list[str] = field(default_factory=list)
+    """Where keys come from that nobody filled in."""
     origins: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -52,8 +62,15 @@ class Candidate:
 def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) -> Candidate:
     """Put one provider together; ``slips`` are misspelt variables, to point out in a message."""
     merged: dict[str, Given] = {}
+    outdone = []
     for layer in reversed(layers):
-        merged |= layer.providers.get(name, {})
+        block = layer.providers.get(name, {})
+        outdone += [
+            (merged[setting].line, given.where)
+            for setting, given in block.items()
+            if setting in merged and merged[setting].line and merged[setting].value != given.value
+        ]
+        merged |= block
     several = merged.pop("deployments", None)
     # A deployment's own values win over the provider's, whatever the source of those.
     own = several.value if several and isinstance(several.value, list) else [{}]
@@ -61,6 +78,7 @@ def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) ->
     first_model = next((str(row["model"].value) for row in rows if "model" in row), None)
 
     found = Candidate(name, provider_row(name, first_model))
+    found.outdone = outdone
     found.origins = {setting: given.origin for setting, given in merged.items()}
     for number, row in enumerate(own):
         for setting, given in row.items():
@@ -133,6 +151,8 @@ def _deployment(
     keys = given["api_key"].value if "api_key" in given else None
     keys = keys if isinstance(keys, Keys) else Keys()
     found.has_key = found.has_key or bool(keys.found)
+    if any(_PLACEHOLDER.fullmatch(key.get_secret_value()) for key in keys.found):
+        found.placeholders.append(given["api_key"].where)
     if "base_url" in values:
         _read_address(found, row, given, values)
     if values.get("api_base") is None:

@@ -157,6 +157,7 @@ class _Reader:
         text = unquoted(node.value)
         if text.startswith(_REFERENCE):
             name = text.removeprefix(_REFERENCE)
+            self.layer.followed.add(name)
             if not _VARIABLE.fullmatch(name):
                 self.problem(key_node, key, "must name a variable in capitals: os.environ/NAME")
                 return None
@@ -196,11 +197,13 @@ class _Reader:
                 )
             elif not _VARIABLE.fullmatch(name):
                 self.problem(key_node, key, "must be the name of a variable, in capitals")
-            elif value := self.variables.get(name):
-                found += value.split(",")
-                origins.append(self.origin_of(name, key_node))
             else:
-                missing.append(name)
+                self.layer.followed.add(name)
+                if value := self.variables.get(name):
+                    found += value.split(",")
+                    origins.append(self.origin_of(name, key_node))
+                else:
+                    missing.append(name)
         keys = secret_keys(found, where, self.layer.problems)
         return Keys(keys.found, tuple(missing)), ", ".join(dict.fromkeys(origins))
 

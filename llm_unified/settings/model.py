@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +29,6 @@ from llm_unified.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from llm_unified.settings.assembly import Assembly
 
@@ -200,11 +200,14 @@ def load_settings(
     Raises:
         ConfigurationError: with all problems at once.
     """
+    from llm_unified.settings.assembly import ENV_FILE_NOT_READ
+
     result = inspect_settings(environ, config_file, **overrides)
     for level, event, fields in result.events:
         log(level, event, **fields)
     if result.problems:
-        raise ConfigurationError(result.problems)
+        more = [str(row["remark"]) for _, event, row in result.events if event == ENV_FILE_NOT_READ]
+        raise ConfigurationError([*result.problems, *more])
     return Settings(**result.values)
 
 
@@ -214,7 +217,7 @@ def inspect_settings(
     **overrides: Any,
 ) -> Assembly:
     """Read as :func:`load_settings` does, and return all that was found: problems and remarks, too."""
-    from llm_unified.settings.assembly import assemble
+    from llm_unified.settings.assembly import ENV_FILE_NOT_READ, NOTHING, assemble
     from llm_unified.settings.sources import read_arguments, read_env_file, read_variables
 
     environ = os.environ if environ is None else environ
@@ -231,4 +234,9 @@ def inspect_settings(
         from llm_unified.settings.configfile import read_config_file
 
         layers.append(read_config_file(path, variables, in_env_file))
-    return assemble(layers, variables)
+    result = assemble(layers, variables)
+    nothing = any(problem.startswith(NOTHING) for problem in result.problems)
+    if nothing and not env_file and Path(".env").is_file():
+        text = "The file .env in this folder is not read unless LLM_ENV_FILE=.env says so."
+        result.events.append(("warning", ENV_FILE_NOT_READ, {"remark": text}))
+    return result

@@ -29,6 +29,7 @@ __all__ = [
     "read_env_file",
     "read_key_file",
     "read_variables",
+    "strays",
     "typos",
     "variable_origin",
 ]
@@ -62,6 +63,8 @@ class Layer:
     options: dict[str, Given] = field(default_factory=dict)
     providers: dict[str, dict[str, Given]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    followed: set[str] = field(default_factory=set)
+    """Variables with names of somebody's own that were asked for."""
 
 
 KEY_SETTINGS = ("api_key", "api_keys", "api_key_file")
@@ -97,7 +100,12 @@ _OTHER_NAMES = {
     "AZURE_OPENAI_API_BASE": "AZURE_OPENAI_ENDPOINT",
     "AZURE_OPENAI_MODEL": "AZURE_OPENAI_DEPLOYMENT",
     "AZURE_OPENAI_DEPLOYMENT_NAME": "AZURE_OPENAI_DEPLOYMENT",
+    "LLM_API_KEY": "OPENAI_API_KEY",
+    "LLM_BASE_URL": "OPENAI_BASE_URL",
+    "LLM_MODEL": "OPENAI_MODEL",
+    "LLM_PRIMARY": "LLM_PRIMARY_PROVIDER",
     "LLM_PROVIDER": "LLM_PRIMARY_PROVIDER",
+    "LLM_FALLBACK": "LLM_FALLBACK_PROVIDERS",
     "LLM_FALLBACKS": "LLM_FALLBACK_PROVIDERS",
 }
 _NOT_OURS = frozenset({"OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_LOG", "OPENAI_ORG_ID"})
@@ -116,6 +124,13 @@ def typos(names: Iterable[str]) -> dict[str, str]:
         elif upper.startswith(_PREFIXES):
             found[name] = next(iter(get_close_matches(upper, KNOWN_VARIABLES, 1, 0.88)), "")
     return {name: meant for name, meant in found.items() if meant}
+
+
+def strays(names: Iterable[str]) -> list[str]:
+    """Return the variables with our prefix that are nobody's slip, and have no effect."""
+    names = set(names)
+    unknown = names - set(KNOWN_VARIABLES) - set(typos(names))
+    return sorted(n for n in unknown if n.startswith("LLM_") and not n.startswith("LLM_UNIFIED_"))
 
 
 def read_variables(variables: Mapping[str, str | None], env_file: str = "") -> Layer:
