@@ -331,6 +331,8 @@ providers:
         17: "must be a list",
         18: "is no name",
     }
+    lines = [int(text.split(":")[1].split()[0]) for text in found]
+    assert lines == sorted(lines)
     by_line = {int(text.split(":")[1].split()[0]): text for text in found}
     assert by_line.keys() == expected.keys()
     for line, words in expected.items():
@@ -348,18 +350,21 @@ providers:
     base_url: os.environ/GEMINI_URL
 """
     found = problems(text)
-    assert found[0].startswith("llm.yaml:6 (base_url)")
-    assert "GEMINI_URL" in found[0]
-    assert found[1].startswith("llm.yaml:5 (api_key_env)")
-    assert "Set GEMINI_API_KEY" in found[1]
+    assert found[0].startswith("llm.yaml:5 (api_key_env)")
+    assert "Set GEMINI_API_KEY" in found[0]
+    assert found[1].startswith("llm.yaml:6 (base_url)")
+    assert "GEMINI_URL" in found[1]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("a: [", "is not YAML"),
-        ("a: b: c", "is not YAML"),
-        ("a:\n\t- b", "is not YAML"),
+        ("a: b: c", "llm.yaml:1 is not YAML. Check the indentation or the colon"),
+        ("a:\n\t- b", "llm.yaml:2 is not YAML. Indent with spaces"),
+        ("fallback_providers: {groq: 1}", "must be a list of providers"),
+        ("providers:\n  model: x", "llm.yaml:2 (model) belongs to a provider: indent it under"),
+        ("llm:\n  primary_provider: openai", "Options stand at the top level"),
         ("- 1", "`key: value`"),
         ("providers: [openai]", "`key: value`"),
         ("providers: {openai: {deployments: [3]}}", "`key: value`"),

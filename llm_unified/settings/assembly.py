@@ -76,8 +76,19 @@ def assemble(layers: list[Layer], names: Iterable[str] = ()) -> Assembly:
     }
     _report(candidates, _named(candidates, where, result), result)
     _choose(candidates, result)
-    result.problems = list(dict.fromkeys(_redacted(result.problems, layers)))
+    files = [layer.path for layer in layers if layer.path]
+    in_order = sorted(result.problems, key=lambda text: _line(text, files))
+    result.problems = list(dict.fromkeys(_redacted(in_order, layers)))
     return result
+
+
+def _line(problem: str, files: list[str]) -> int:
+    """Return the line of YAML that a problem is about; 0 if it is about none."""
+    for path in files:
+        found = re.match(r":(\d+)\b", problem.removeprefix(path), re.ASCII)
+        if found and problem.startswith(path):
+            return int(found[1])
+    return 0
 
 
 def _remark(result: Assembly, level: Level, event: str, text: str) -> None:

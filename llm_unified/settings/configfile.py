@@ -44,6 +44,8 @@ DEPLOYMENT_KEYS: tuple[str, ...] = (
 )
 PROVIDER_KEYS: tuple[str, ...] = (*_SHARED, *DEPLOYMENT_KEYS, "deployments")
 _TOP = (*(option.name for option in OPTIONS), "providers")
+_TOP_ONLY = frozenset(_TOP) - frozenset(PROVIDER_KEYS)
+_LISTS = {"fallback_providers": "a list of providers", "fallback_on": "a list of failures"}
 _REFERENCE = "os.environ/"
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 """Upper case only, so that a key pasted here is not taken for a name and shown."""
@@ -75,9 +77,11 @@ def read_config_file(
         reader.layer.problems.append(f"The configuration file {path} is not YAML in UTF-8.")
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or "it cannot be parsed"
         line = f":{mark.line + 1}" if mark else ""
-        reader.layer.problems.append(f"{path}{line} is not YAML: {what}. Check the indentation.")
+        tab = "\\t" in str(getattr(error, "problem", ""))
+        what = "Indent with spaces, not tabs" if tab else "Check the indentation or the colon"
+        near = " here, or just above" if mark else ""
+        reader.layer.problems.append(f"{path}{line} is not YAML. {what}{near}.")
     else:
         if root is not None:
             reader.read(root)
@@ -93,7 +97,7 @@ class _Reader:
         self.path = path
         self.variables = variables
         self.in_env_file = in_env_file
-        self.layer = Layer()
+        self.layer = Layer(path=path)
 
     def read(self, root: Any) -> None:
         for key, key_node, node in self.entries(root, _TOP, "The file"):
@@ -109,6 +113,9 @@ class _Reader:
     def provider(self, name: str, name_node: Any, node: Any) -> None:
         if not _PROVIDER_NAME.fullmatch(name) or name == "none":
             self.problem(name_node, name, "is no name: use small letters, digits and underscores")
+            return
+        if name in PROVIDER_KEYS:
+            self.problem(name_node, name, "belongs to a provider: indent it under its name")
             return
         block = self.layer.providers.setdefault(name, {})
         rows = []
@@ -152,7 +159,7 @@ class _Reader:
         if _is(node, "sequence") and all(_is(item, "scalar") for item in node.value):
             return self.value([item.value for item in node.value], key, key_node)
         if not _is(node, "scalar"):
-            self.problem(key_node, key, "must be one value")
+            self.problem(key_node, key, f"must be {_LISTS.get(key, 'one value')}")
             return None
         text = unquoted(node.value)
         if text.startswith(_REFERENCE):
@@ -234,6 +241,9 @@ class _Reader:
         hint = did_you_mean(key.lower().removeprefix("llm_"), known)
         if known is _TOP and (key in PROVIDERS or _is(value, "mapping")):
             hint = ": a provider belongs under `providers:`"
+            inner = value.value if _is(value, "mapping") else ()
+            if any(_is(node, "scalar") and node.value in _TOP_ONLY for node, _ in inner):
+                hint = ". Options stand at the top level: remove this line and one indentation"
         self.layer.problems.append(
             f"{self.at(key_node)}: unknown key {key[:40]!r}{hint or '. Known: ' + ', '.join(known)}"
         )

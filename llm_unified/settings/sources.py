@@ -63,6 +63,8 @@ class Layer:
     options: dict[str, Given] = field(default_factory=dict)
     providers: dict[str, dict[str, Given]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    path: str = ""
+    """The YAML file's, as its problems begin."""
     followed: set[str] = field(default_factory=set)
     """Variables with names of somebody's own that were asked for."""
 
