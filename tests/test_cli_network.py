@@ -148,10 +148,10 @@ def test_ping_tries_every_key_of_a_list(sim, cli):
     code, out, err = cli("ping", "-p", "openai", OPENAI_API_KEYS=",".join(keys[1:2]))
     assert code == 1
     assert {name: row[-1] for name, row in rows(out).items()} == {
-        "openai.1": "up",
-        "openai.2": "down: the key was refused (HTTP 401)",
+        "openai.0": "up",
+        "openai.1": "down: the key was refused (HTTP 401)",
     }
-    assert "openai.2: put a valid key into OPENAI_API_KEY, OPENAI_API_KEYS (now sk-…" in err
+    assert "openai.1: put a valid key into OPENAI_API_KEY, OPENAI_API_KEYS (now sk-…" in err
 
 
 def test_ping_accepts_a_server_that_lists_no_models(sim, cli):
@@ -159,7 +159,64 @@ def test_ping_accepts_a_server_that_lists_no_models(sim, cli):
     sim.openai.script(faults.status(404))
     code, out, _ = cli("ping", "-p", "openai", "--tokens", "0")
     assert code == 0
-    assert "so the key was not checked" in out
+    assert "not checked (lists no models (HTTP 404), so the key was not checked)" in out
+    sim.openai.script(faults.status(404))
+    code, out, _ = cli("ping", "-p", "openai", "--tokens", "0", "--json")
+    found = json.loads(out)
+    assert (code, found["ok"], found["providers"][0]["up"]) == (0, True, None)
+    sim.openai.script(faults.status(404))
+    assert rows(cli("ping", "-p", "openai")[1])["openai"][-1] == "up"
+
+
+def test_ping_does_not_call_up_what_only_litellm_can_reach(sim, cli, tmp_path):
+    """No address, no question: nothing was tested, and nothing is claimed."""
+    file = tmp_path / "llm.yaml"
+    file.write_text(
+        "providers:\n  gemini: {model: gemini/gemini-2.0-flash, api_key_env: GEMINI_API_KEY}\n",
+        "utf-8",
+    )
+    command = ("ping", "-p", "gemini", "--tokens", "0", "--config", str(file))
+    code, out, err = cli(*command, GEMINI_API_KEY="gem-secret-key")
+    assert (code, err) == (0, "")
+    assert rows(out)["gemini"][-1].startswith("not checked (LiteLLM knows the address")
+
+
+@pytest.mark.parametrize(
+    ("fault", "others", "advice"),
+    [
+        (
+            faults.rate_limit(retry_after=7),
+            "groq",
+            (
+                "wait 7 s, as it asked (Retry-After), or have its limit raised; "
+                "meanwhile the others of the chain answer."
+            ),
+        ),
+        (faults.status(503), "none", "wait, or see its status page."),
+    ],
+    ids=["429", "503"],
+)
+def test_ping_advises_to_wait(sim, cli, fault, others, advice):
+    """How long, if the provider said so; the others are named only where there are others."""
+    sim.openai.always(fault)
+    for tokens in ("0", "16"):
+        _, out, _ = cli(
+            "ping", "-p", "openai", "--json", "--tokens", tokens, LLM_FALLBACK_PROVIDERS=others
+        )
+        assert json.loads(out)["providers"][0]["advice"] == advice
+
+
+def test_ping_and_check_number_deployments_alike(sim, cli, tmp_path):
+    """From 0, as the pool's ids do."""
+    file = tmp_path / "llm.yaml"
+    file.write_text(
+        "providers:\n  openai:\n    deployments: [{model: gpt-4o}, {model: gpt-4.1}]\n", "utf-8"
+    )
+    _, out, _ = cli("ping", "-p", "openai", "--tokens", "0", "--config", str(file))
+    _, shown, _ = cli("check", "--config", str(file))
+    for name, model in (("openai.0", "gpt-4o"), ("openai.1", "gpt-4.1")):
+        assert rows(out)[name][0] == model
+        assert re.search(rf"{name}.model +{model}", shown)
 
 
 def test_ping_over_tls(monkeypatch, capsys):
@@ -251,6 +308,42 @@ def test_ask_when_nobody_answers(sim, cli):
     assert "`llm-unified ping`" in err
 
 
+def test_ask_does_not_advise_to_wait_for_a_key(sim, cli):
+    """A refused key stays refused; who asked to be left alone is still worth the wait."""
+    sim.openai.api_keys = sim.groq.api_keys = ("another",)
+    code, _, err = cli("ask", "Hello", LLM_FALLBACK_PROVIDERS="groq")
+    assert code == 1
+    assert err.endswith("The key of openai, groq was refused: see llm-unified ping.\n")
+    assert "Worth asking" not in err
+    sim.openai.always(faults.rate_limit(retry_after=7))
+    err = cli("ask", "Hello", LLM_FALLBACK_PROVIDERS="groq")[2]
+    assert "Worth asking again in 7 s. The key of groq was refused" in err
+
+
+def test_ask_speaks_of_the_option_when_the_schema_is_not_met(sim, cli, tmp_path):
+    """A person who typed `--schema` never heard of response_format."""
+    (tmp_path / "s.json").write_text('{"type": "object", "required": ["name"]}', "utf-8")
+    for provider in sim:
+        provider.always(replies.text("Ada, of course."))
+    code, _, err = cli("ask", "--schema", str(tmp_path / "s.json"), "Ada")
+    assert code == 1
+    assert f"does not match --schema {tmp_path / 's.json'}" in err
+    assert "response_format" not in err
+    assert "ping" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "warned"),
+    [(["Hi"], "context", True), (["Hi"], "", False), (["Hi", "-"], "context", False)],
+    ids=["piped", "empty", "read"],
+)
+def test_ask_says_that_standard_input_was_not_read(sim, words, stdin, warned):
+    """As a process: what was piped in and not asked for is pointed out."""
+    done = process(sim, "ask", *words, stdin=stdin)
+    assert done.returncode == 0
+    assert ("standard input was not read; add - to read it" in done.stderr) is warned
+
+
 def test_ask_says_when_it_is_worth_asking_again(sim, cli):
     """Everybody asked to be left alone: the shortest wait is named."""
     sim.openai.always(faults.rate_limit(retry_after=20))
@@ -297,6 +390,26 @@ def test_drill_finds_the_provider_that_could_not_take_over(sim, cli):
     assert rows(out)["openai"][:1] == ["NOBODY"]
     assert rows(out)["openai"][-1] == "openai: connection, groq: auth"
     assert "Nobody answers with openai broken." in err
+
+
+def test_drill_warns_of_a_provider_that_fails_by_itself(sim, cli):
+    """Somebody else answers, but the primary is dead although nobody broke it: exit code 1."""
+    sim.openai.api_keys = ("another",)
+    code, out, err = cli("drill", LLM_FALLBACK_PROVIDERS="groq,anthropic")
+    assert code == 1
+    assert "ok:" not in out
+    warning = "openai fails although nobody broke it (auth)"
+    assert err == f"warning: {warning}; see llm-unified ping\n"
+    code, out, _ = cli("drill", "--json", LLM_FALLBACK_PROVIDERS="groq,anthropic")
+    found = json.loads(out)
+    assert (code, found["ok"], found["warnings"]) == (1, False, [warning])
+
+
+def test_drill_says_first_how_long_silence_may_take(sim, cli):
+    """Nobody has to guess whether it hangs itself."""
+    environ = {"LLM_TIMEOUT": "0.6", "LLM_FALLBACK_PROVIDERS": "groq", "LLM_RETRIES": "0"}
+    _, out, _ = cli("drill", "--hang", **environ)
+    assert "this may take up to 1 s" in out.splitlines()[1]
 
 
 def test_drill_with_one_provider_says_so(sim, cli):

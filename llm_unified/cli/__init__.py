@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from llm_unified.cli.output import Output, WrongInputError
 from llm_unified.cli.parser import build_parser
+from llm_unified.cli.words import in_words_of
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError
+from llm_unified.response import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,19 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = command.run(options, out)
         out.flush()
     except ConfigurationError as error:
-        out.failure("configuration", error.problems, "`llm-unified check` shows all settings.")
+        out.failure("configuration", error.problems)
         code = WRONG
     except WrongInputError as error:
         out.failure(options.command, [str(error)])
         code = WRONG
     except BadRequestError as error:
-        out.failure("request", [str(error)])
+        out.failure("request", [in_words_of(options, str(error))])
         code = WRONG
     except LLMError as error:
         trail = [str(attempt) for attempt in error.attempts] or [str(error)]
-        wait = getattr(error, "retry_after", None)
-        soon = "" if wait is None else f"Worth asking again in {wait:.0f} s. "
-        out.failure("no answer", trail, f"{soon}`llm-unified ping` asks each provider.")
+        trail = [in_words_of(options, text) for text in trail]
+        out.failure("no answer", trail, _next_step(error))
         code = DOWN
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -59,3 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = PIPE_CLOSED
     return code
+
+
+def _next_step(error: LLMError) -> str:
+    """Return what to do when nobody answered: a refused key does not get better by waiting."""
+    attempts = error.attempts
+    if attempts and all("response_format" in attempt.reason for attempt in attempts):
+        return "Another model (-m) or provider (-p), or a simpler schema, may do better."
+    refused = dict.fromkeys(a.provider for a in attempts if a.kind is FailureKind.AUTH)
+    if not refused:
+        wait: float | None = getattr(error, "retry_after", None)
+        soon = "" if wait is None else f"Worth asking again in {wait:.0f} s. "
+        return f"{soon}`llm-unified ping` asks each provider."
+    others = [a.retry_after for a in attempts if a.kind is not FailureKind.AUTH and a.retry_after]
+    soon = f"Worth asking again in {min(others):.0f} s. " if others else ""
+    return f"{soon}The key of {', '.join(refused)} was refused: see llm-unified ping."

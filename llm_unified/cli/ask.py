@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_unified.cli.load import chosen, loaded
 from llm_unified.cli.output import WrongInputError, milliseconds
+from llm_unified.cli.words import in_words_of
 from llm_unified.service import UnifiedLLMService
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ __all__ = ["run"]
 def run(options: argparse.Namespace, out: Output) -> int:
     """Ask, print what comes, say who it was."""
     prompt = _prompt(options.prompt)
+    if "-" not in options.prompt and options.prompt and _stdin_waits():
+        out.note("llm-unified: standard input was not read; add - to read it")
     schema = _schema(options.schema)
     settings = loaded(options, out)
     if options.provider:
@@ -50,7 +54,7 @@ def run(options: argparse.Namespace, out: Output) -> int:
         out.line(json.dumps(response.parsed, indent=2, ensure_ascii=False))
     if not options.quiet:
         for attempt in response.attempts[:-1]:
-            out.note(f"-- {attempt}")
+            out.note(f"-- {in_words_of(options, str(attempt))}")
         out.note(f"-- {_signature(response)}")
     return 0
 
@@ -85,6 +89,28 @@ def _prompt(words: list[str]) -> str:
     if not text:
         raise WrongInputError("the question is empty; standard input had nothing.")
     return text
+
+
+def _stdin_waits() -> bool:
+    """Whether something was piped in. Never waits for it."""
+    if sys.platform == "win32":  # pragma: no cover
+        return False
+    import fcntl
+    import select
+    import stat
+    import termios
+
+    try:
+        number = sys.stdin.fileno()
+        kind = os.fstat(number).st_mode
+        if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+            return False
+        if not select.select([number], [], [], 0)[0]:
+            return False
+        waiting = fcntl.ioctl(number, termios.FIONREAD, b"\0" * 4)  # at the end of a pipe: 0 bytes
+    except (AttributeError, OSError, ValueError):  # closed, or no file at all
+        return False
+    return any(waiting)
 
 
 def _schema(path: str | None) -> dict[str, Any] | None:

@@ -175,7 +175,10 @@ def _chain_hints(settings: Settings) -> Iterator[str]:
         return
     reserve = [p.name for p in settings.providers if p.name not in settings.chain]
     for name in reserve:
-        yield f"{name} is configured but not in the chain: only provider={name!r} reaches it."
+        yield (
+            f"{name} is configured but not in the chain: "
+            f"add {name} to LLM_FALLBACK_PROVIDERS, or ask it with -p {name}."
+        )
     if len(settings.chain) == 1 and not reserve and first != "local":
         yield (
             f"{first} is alone: when it fails, nobody takes over. Set the key of a second provider."

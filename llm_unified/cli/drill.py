@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
@@ -43,10 +44,14 @@ class Case:
         return None if self.error else self.attempts[-1].provider
 
     @property
+    def failed(self) -> tuple[Attempt, ...]:
+        """Those who did not answer."""
+        return self.attempts if self.error else self.attempts[:-1]
+
+    @property
     def lost(self) -> float:
         """Seconds spent on those who did not answer."""
-        failed = self.attempts if self.error else self.attempts[:-1]
-        return sum(attempt.seconds for attempt in failed)
+        return sum(attempt.seconds for attempt in self.failed)
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -59,22 +64,20 @@ def run(options: argparse.Namespace, out: Output) -> int:
     traps = Traps(loop)
     try:
         dead_end = traps.origin("blackhole" if options.hang else "refused")
-        cases = [
-            asyncio.run(_rehearsed(settings, broken, dead_end, options.tokens))
-            for broken in _cases(settings.chain)
-        ]
+        cases = _run_all(settings, dead_end, options, out)
     finally:
         traps.close()
         loop.close()
     failed = [case for case in cases if case.error]
+    warnings = _warnings(cases)
     if out.as_json:
-        out.data({"ok": not failed, "cases": [_as_data(case) for case in cases]})
-        return DOWN if failed else 0
-    out.line("chain: " + " → ".join(settings.chain), "bold")
+        shown = [_as_data(case) for case in cases]
+        out.data({"ok": not failed and not warnings, "warnings": warnings, "cases": shown})
+        return DOWN if failed or warnings else 0
     out.line()
-    out.table(("BROKEN", "ANSWERED BY", "AFTER", "OF WHICH LOST", "FAILED"), map(_row, cases))
-    out.line()
-    if not failed:
+    for warning in warnings:
+        out.note(f"warning: {warning}; see llm-unified ping")
+    if not failed and not warnings:
         slowest = milliseconds(max(case.lost for case in cases))
         out.line(f"ok: somebody answers in every case; failover costs at most {slowest}.", "good")
         return 0
@@ -83,6 +86,58 @@ def run(options: argparse.Namespace, out: Output) -> int:
             f"Nobody answers with {', '.join(case.broken) or 'nobody'} broken. {_next_step(settings, case)}"
         )
     return DOWN
+
+
+def _run_all(
+    settings: Settings, dead_end: str, options: argparse.Namespace, out: Output
+) -> list[Case]:
+    """Rehearse each case and show it at once: with silence, one takes minutes."""
+    todo = _cases(settings.chain)
+    headers = ("BROKEN", "ANSWERED BY", "AFTER", "OF WHICH LOST", "FAILED")
+    widths = [
+        max(len(headers[0]), *(len(", ".join(broken) or "nobody") for broken in todo)),
+        max(len(headers[1]), *map(len, settings.chain)),
+        len("120000 ms"),
+        len(headers[3]),
+        0,
+    ]
+    if not out.as_json:
+        out.line("chain: " + " → ".join(settings.chain), "bold")
+        if options.hang:
+            out.line(
+                f"Silence is waited for: this may take up to {_longest(settings, todo):.0f} s."
+            )
+        out.line()
+        out.row([(text, "dim") for text in headers], widths)
+        out.flush()
+    cases = []
+    for broken in todo:
+        case = asyncio.run(_rehearsed(settings, broken, dead_end, options.tokens))
+        cases.append(case)
+        if not out.as_json:
+            out.row(_row(case), widths)
+            out.flush()
+    return cases
+
+
+def _longest(settings: Settings, todo: list[tuple[str, ...]]) -> float:
+    """Return the seconds that the silent ones cost at most: those that are asked before an answer."""
+    total = 0.0
+    for broken in todo:
+        silent = list(takewhile(lambda name: name in broken, settings.chain))  # noqa: B023
+        limits = [settings.provider(name).timeout or settings.timeout for name in silent]
+        total += min(settings.deadline, sum(limits) * (1 + settings.retries))
+    return total
+
+
+def _warnings(cases: list[Case]) -> list[str]:
+    """Return who failed by itself, and how."""
+    found: dict[str, str] = {}
+    for case in cases:
+        for attempt in case.failed:
+            if attempt.provider.removesuffix("!") not in case.broken:
+                found.setdefault(attempt.provider, str(attempt.kind))
+    return [f"{name} fails although nobody broke it ({kind})" for name, kind in found.items()]
 
 
 def _cases(chain: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -140,13 +195,12 @@ async def _rehearsed(
 
 def _row(case: Case) -> list[Cell]:
     attempts = case.attempts
-    failed = attempts if case.error else attempts[:-1]
     return [
         ", ".join(case.broken) or "nobody",
         (case.answered, "good") if case.answered else ("NOBODY", "bad"),
         milliseconds(sum(attempt.seconds for attempt in attempts)),
-        milliseconds(case.lost) if failed else "-",
-        ", ".join(f"{a.provider}: {a.kind}" for a in failed) or "-",
+        milliseconds(case.lost) if case.failed else "-",
+        ", ".join(f"{a.provider}: {a.kind}" for a in case.failed) or "-",
     ]
 
 

@@ -67,12 +67,16 @@ class Output:
         lines: list[Sequence[Cell]] = [[(text, "dim") for text in headers], *rows]
         texts = [[self._text(cell) for cell in line] for line in lines]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        for line, plain in zip(lines, texts, strict=True):
-            parts = []
-            for cell, text, width in zip(line, plain, widths, strict=True):
-                style = cell[1] if isinstance(cell, tuple) else ""
-                parts.append(self._painted(text, style, sys.stdout) + " " * (width - len(text)))
-            sys.stdout.write("  ".join(parts).rstrip() + "\n")
+        for line in lines:
+            self.row(line, widths)
+
+    def row(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
+        """Write one row of a table whose columns have these widths."""
+        parts = []
+        for cell, width in zip(cells, widths, strict=True):
+            text, style = self._text(cell), cell[1] if isinstance(cell, tuple) else ""
+            parts.append(self._painted(text, style, sys.stdout) + " " * (width - len(text)))
+        sys.stdout.write("  ".join(parts).rstrip() + "\n")
 
     def failure(self, what: str, lines: Sequence[str], next_step: str = "") -> None:
         """Say why a command ended early; as JSON on standard output where that was asked for."""

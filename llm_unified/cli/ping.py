@@ -23,6 +23,8 @@ __all__ = ["run"]
 
 DOWN = 1
 _LONGEST_AUTH = 10.0
+_REFUSED = (401, 403)
+_RATE_LIMITED = 429
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -30,17 +32,25 @@ def run(options: argparse.Namespace, out: Output) -> int:
     settings = loaded(options, out)
     wanted = targets(settings, chosen(settings, options.provider))
     reports = asyncio.run(_all(settings, wanted, options.tokens))
+    down = {t.provider for t in wanted} - {
+        t.provider for t, r in zip(wanted, reports, strict=True) if r.up is not False
+    }
+    steps = [
+        _next_step(settings, target, report, set(settings.chain) - down - {target.provider})
+        for target, report in zip(wanted, reports, strict=True)
+    ]
+    well = all(report.up is not False for report in reports)
     if out.as_json:
-        rows = [_as_data(t, r) for t, r in zip(wanted, reports, strict=True)]
-        out.data({"ok": all(report.up for report in reports), "providers": rows})
+        rows = [_as_data(t, r, s) for t, r, s in zip(wanted, reports, steps, strict=True)]
+        out.data({"ok": well, "providers": rows})
     else:
         stages = STAGES if options.tokens else STAGES[:-1]
         headers = ["PROVIDER", "MODEL", *(s.upper().replace("_", " ") for s in stages), "RESULT"]
         out.table(headers, [_row(t, r, stages) for t, r in zip(wanted, reports, strict=True)])
-        for target, report in zip(wanted, reports, strict=True):
-            if step := _next_step(settings, target, report):
+        for target, step in zip(wanted, steps, strict=True):
+            if step:
                 out.note(f"{target.name}: {step}")
-    return 0 if all(report.up for report in reports) else DOWN
+    return 0 if well else DOWN
 
 
 async def _all(settings: Settings, wanted: list[Target], tokens: int) -> list[Report]:
@@ -48,7 +58,7 @@ async def _all(settings: Settings, wanted: list[Target], tokens: int) -> list[Re
     reports = await asyncio.gather(
         *(examine(t, connect_limit=settings.connect_timeout, answer_limit=limit) for t in wanted)
     )
-    alive = [(t, r) for t, r in zip(wanted, reports, strict=True) if r.up]
+    alive = [(t, r) for t, r in zip(wanted, reports, strict=True) if r.up is not False]
     if tokens and alive:
         from llm_unified.service import UnifiedLLMService
 
@@ -57,7 +67,12 @@ async def _all(settings: Settings, wanted: list[Target], tokens: int) -> list[Re
         for (_, report), outcome in zip(alive, outcomes, strict=True):
             if isinstance(outcome, LLMError) or not answers(outcome):
                 report.failed, report.problem = "first_token", words(outcome)
+                report.status = getattr(outcome, "status", None)
+                report.retry_after = getattr(outcome, "retry_after", None)
                 continue
+            if not report.checked and "auth" in report.seconds:
+                report.note = ""  # the answer has shown what the list of models could not
+            report.checked = True
             report.seconds["first_token"] = outcome.first_token_seconds or outcome.seconds
             if outcome.kind is not None:
                 report.note = "spent all tokens on thinking; --tokens 200 shows an answer"
@@ -69,15 +84,19 @@ def _row(target: Target, report: Report, stages: tuple[str, ...]) -> list[Cell]:
     for stage in stages:
         failed = stage == report.failed
         cells.append(("failed", "bad") if failed else milliseconds(report.seconds.get(stage)))
-    if report.up:
-        cells.append((f"up ({report.note})" if report.note else "up", "good"))
-    else:
+    if report.up is False:
         cells.append((f"down: {report.problem}", "bad"))
+    else:
+        word, style = ("up", "good") if report.up else ("not checked", "dim")
+        cells.append((f"{word} ({report.note})" if report.note else word, style))
     return cells
 
 
-def _next_step(settings: Settings, target: Target, report: Report) -> str:
-    """Return what to do about a failure, naming the variable or line to change."""
+def _next_step(settings: Settings, target: Target, report: Report, others: set[str]) -> str:
+    """Return what to do about a failure, naming the variable or line to change.
+
+    ``others`` are those of the chain that can answer in the meantime.
+    """
     origins = settings.origins
 
     def place(setting: str) -> str:
@@ -87,12 +106,12 @@ def _next_step(settings: Settings, target: Target, report: Report) -> str:
         origin = own or origins.get(f"{at}.{setting}", "default")
         if origin == "default":
             origin = target.row.variable(setting) or setting
-        return origin.removeprefix("environment ")
+        return origin.replace("environment ", "")
 
     match report.failed:
         case None:
             return ""
-        case "auth" if "refused" in report.problem:
+        case "auth" | "first_token" if report.status in _REFUSED:
             label = fingerprint(target.key) if target.key else "none"
             return f"put a valid key into {place('api_key')} (now {label})."
         case "dns" | "connect" | "tls":
@@ -100,10 +119,16 @@ def _next_step(settings: Settings, target: Target, report: Report) -> str:
         case "first_token" if FailureKind.NOT_FOUND in report.problem:
             return f"check {place('model')}: {target.deployment.model} is not known there."
         case _:
-            return "wait, or ask the provider; meanwhile the others of the chain answer."
+            wait = "wait" if report.retry_after is None else f"wait {report.retry_after:.0f} s"
+            if report.status == _RATE_LIMITED:
+                wait += ", as it asked (Retry-After)" if report.retry_after is not None else ""
+                step = f"{wait}, or have its limit raised"
+            else:
+                step = f"{wait}, or see its status page"
+            return f"{step}; meanwhile the others of the chain answer." if others else f"{step}."
 
 
-def _as_data(target: Target, report: Report) -> dict[str, Any]:
+def _as_data(target: Target, report: Report, step: str) -> dict[str, Any]:
     return {
         "name": target.name,
         "provider": target.provider,
@@ -118,4 +143,5 @@ def _as_data(target: Target, report: Report) -> dict[str, Any]:
         "failed_stage": report.failed,
         "problem": report.problem or None,
         "note": report.note or None,
+        "advice": step or None,
     }

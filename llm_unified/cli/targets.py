@@ -29,7 +29,8 @@ class Target:
     """One deployment with one key."""
 
     name: str
-    """``"groq"``, or ``"groq.2"`` where a provider has several."""
+    """``"groq"``; of several deployments ``"groq.1"``, numbered from 0 as ``check`` numbers them; of
+    several keys ``"groq.1"`` as well, and of both ``"groq.1.0"``."""
     provider: str
     deployment: DeploymentSettings
     key: SecretStr | None
@@ -43,14 +44,13 @@ def targets(settings: Settings, names: Iterable[str]) -> list[Target]:
     """Return the targets of these providers, in order."""
     found = []
     for name in names:
-        pairs = [
-            (deployment, key)
-            for deployment in settings.provider(name).deployments
-            for key in deployment.api_keys or (None,)
-        ]
-        for number, (deployment, key) in enumerate(pairs, 1):
-            label = name if len(pairs) == 1 else f"{name}.{number}"
-            found.append(Target(label, name, deployment, key))
+        deployments = settings.provider(name).deployments
+        for number, deployment in enumerate(deployments):
+            at = name if len(deployments) == 1 else f"{name}.{number}"
+            keys = deployment.api_keys or (None,)
+            for place, key in enumerate(keys):
+                label = at if len(keys) == 1 else f"{at}.{place}"
+                found.append(Target(label, name, deployment, key))
     return found
 
 

@@ -44,11 +44,19 @@ class Report:
     """The stage that did not."""
     problem: str = ""
     note: str = ""
-    """Something to know although all is well."""
+    """Something to know although nothing failed."""
+    checked: bool = False
+    """Whether the provider accepted the key, or answered."""
+    status: int | None = None
+    retry_after: float | None = None
+    """Seconds that the provider asked to be left alone."""
 
     @property
-    def up(self) -> bool:
-        return self.failed is None
+    def up(self) -> bool | None:
+        """``None``: nothing failed, but nothing was tested either."""
+        if self.failed is not None:
+            return False
+        return True if self.checked else None
 
     @contextmanager
     def timed(self, stage: str, limit: float) -> Iterator[None]:
@@ -81,16 +89,20 @@ async def examine(target: Target, *, connect_limit: float, answer_limit: float) 
     base = urlsplit(target.deployment.api_base or "")
     if not base.hostname:
         local = target.provider == "local"
-        report.note = "embedded" if local else "LiteLLM chooses the address; only its answer counts"
+        report.note = "embedded" if local else "LiteLLM knows the address; only an answer tells"
         return report
     with suppress(_StageError):
         async with _connection(base, report, connect_limit) as (reader, writer):
             path = _model_list(target, base)
-            if path is not None:
+            if path is None:
+                report.note = "reached; only an answer tells whether the key is good"
+            else:
                 with report.timed("auth", answer_limit):
                     async with asyncio.timeout(answer_limit):
-                        status = await _status(reader, writer, base, path, _headers(target))
-                    _judge(status, report)
+                        report.status = await _status(reader, writer, base, path, _headers(target))
+                        if report.status == _RATE_LIMITED:
+                            report.retry_after = await _retry_after(reader)
+                    _judge(report.status, report)
     return report
 
 
@@ -209,6 +221,16 @@ async def _status(
     return int(rest[:3])
 
 
+async def _retry_after(reader: asyncio.StreamReader) -> float | None:
+    """Return the seconds of ``Retry-After``, if the rest of the head has it."""
+    with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, ValueError):
+        while line := (await reader.readuntil(b"\r\n")).strip():
+            name, _, value = line.partition(b":")
+            if name.lower() == b"retry-after":
+                return max(0.0, float(value))
+    return None
+
+
 def _judge(status: int, report: Report) -> None:
     if status in _REFUSED:
         raise _StageError(f"the key was refused (HTTP {status})")
@@ -218,6 +240,8 @@ def _judge(status: int, report: Report) -> None:
         raise _StageError(f"the provider is in trouble (HTTP {status})")
     if status >= 300:  # noqa: PLR2004 - the HTTP classes are their own names
         report.note = f"lists no models (HTTP {status}), so the key was not checked"
+    else:
+        report.checked = True
 
 
 def _words(error: Exception) -> str:  # noqa: PLR0911 - a table
