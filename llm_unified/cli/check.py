@@ -210,6 +210,8 @@ def _remarks(found: Assembly) -> list[str]:
                 )
             case "provider_disabled":
                 texts.append(f"{fields['provider']} is switched off.")
+            case _ if "remark" in fields:
+                texts.append(str(fields["remark"]))
             case _:
                 texts.append(f"{event}: {fields}")
     return texts
