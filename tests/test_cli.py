@@ -184,6 +184,16 @@ def test_colour_only_in_a_terminal_and_only_if_wanted(no_color, coloured):
         (["ask", "--schema", "nowhere.json", "Hi"], "--schema nowhere.json: No such file"),
         (["ask", ""], "the question is empty"),
         (["ask", "-p", "mistral", "Hi"], "no such provider. Configured are openai, groq"),
+        (["ping", "groq"], "'groq' is one argument too many, did you mean -p groq?"),
+        (["ping", "groq", "openai"], "Try `llm-unified ping --help`."),
+        (
+            ["ping", "--tokes", "0"],
+            "llm-unified ping: there is no option --tokes, did you mean --t",
+        ),
+        (["--jsn", "check"], "there is no option --jsn, did you mean --json?"),
+        (["check", "--config", "."], "--config .: this is a folder. Name the YAML file in it."),
+        (["vendor", "my-app/llm"], "'my-app' is no name of a Python package"),
+        (["vendor", "services/class"], "'class' is no name of a Python package"),
         (["export", "terraform"], "invalid choice: 'terraform'"),
         (["vendor"], "the following arguments are required: DIR"),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
@@ -342,7 +352,7 @@ def test_exports_and_vendor_as_json(tmp_path, monkeypatch, capsys):
     assert set(found[2]["files"].values()) == {"written"}
     (tmp_path / "x" / "connection_warmer.py").write_text("", "utf-8")
     assert main(["vendor", str(tmp_path / "x"), "--json"]) == 2
-    assert json.loads(capsys.readouterr().out)["files"]["connection_warmer.py"] == "different"
+    assert json.loads(capsys.readouterr().out)["files"]["connection_warmer.py"] == "differs"
 
 
 def test_the_embedded_model_cannot_be_exported(monkeypatch, capsys):
@@ -362,6 +372,7 @@ def test_completion_completes():
         "llm-unified dr": "drill",
         "llm-unified ask --sy": "--system",
         "llm-unified export e": "env",
+        "llm-unified ping -p gr": "groq",
     }
     for typed, expected in cases.items():
         words = typed.split()

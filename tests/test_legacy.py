@@ -112,7 +112,7 @@ def test_a_different_file_stays_unless_forced(tmp_path, capsys):
     assert main(["vendor", str(folder)]) == 2
     said = capsys.readouterr()
     assert state(folder) == {"connection_warmer.py": "# mine\n"}
-    assert [line for line in said.out.splitlines() if line.split()[0] == "different"]
+    assert [line for line in said.out.splitlines() if line.split()[0] == "differs"]
     assert "--force" in said.err
 
     assert main(["vendor", str(folder), "--force"]) == 0

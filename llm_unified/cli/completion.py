@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_unified.cli.parser import build_parser, commands_of, options_of
+from llm_unified.providers import PROVIDERS
 
 if TYPE_CHECKING:
     import argparse
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _FILES = ("--config", "--schema")
+_PROVIDER = ("-p", "--provider")
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -44,7 +46,11 @@ def _bash() -> Iterator[str]:
     yield "  COMPREPLY=()"
     yield f'  for item in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do case $item in {"|".join(commands)})'
     yield "    command=$item; break;; esac; done"
-    yield f'  case $before in {"|".join(_FILES)}) COMPREPLY=($(compgen -f -- "$word")); return;; esac'
+    slash = "compopt -o filenames 2>/dev/null"  # a folder gets its slash
+    yield "  case $before in"
+    yield f'    {"|".join(_FILES)}) COMPREPLY=($(compgen -f -- "$word")); {slash}; return;;'
+    yield f'    -p|--provider) COMPREPLY=($(compgen -W "{" ".join(PROVIDERS)}" -- "$word")); return;;'
+    yield "  esac"
     yield "  local words"
     yield "  case $command in"
     for name, sub in commands.items():
@@ -53,7 +59,9 @@ def _bash() -> Iterator[str]:
     yield f"    *) words={' '.join((*own, *commands))!r};;"
     yield "  esac"
     yield '  COMPREPLY=($(compgen -W "$words" -- "$word"))'
-    yield '  if [ "$command" = vendor ]; then COMPREPLY+=($(compgen -d -- "$word")); fi'
+    yield '  if [ "$command" = vendor ]; then'
+    yield f'    COMPREPLY+=($(compgen -d -- "$word")); {slash}'
+    yield "  fi"
     yield "}"
     yield "complete -F _llm_unified llm-unified"
 
@@ -75,8 +83,10 @@ def _fish() -> Iterator[str]:
         when = f"__fish_seen_subcommand_from {name}" if name else alone
         for text in _words(one):
             if name or text.startswith("-"):
-                needs_file = " -r -F" if text in _FILES else ""
+                takes = " -r -F" if text in _FILES else ""
+                if text in _PROVIDER:
+                    takes = f" -x -a '{' '.join(PROVIDERS)}'"
                 kind = f"-l {text[2:]}" if text.startswith("--") else f"-s {text[1:]}"
                 what = kind if text.startswith("-") else f"-a {text}"
-                yield f"complete -c llm-unified -n '{when}' {what}{needs_file}"
+                yield f"complete -c llm-unified -n '{when}' {what}{takes}"
     yield "complete -c llm-unified -n '__fish_seen_subcommand_from vendor' -a '(__fish_complete_directories)'"

@@ -58,6 +58,8 @@ def variables() -> dict[str, str]:
 def config_path(options: argparse.Namespace) -> str | None:
     """Return what ``--config`` names, and see that it exists."""
     path: str | None = options.config
-    if path is not None and not Path(path).expanduser().is_file():
+    if path is not None and Path(path).expanduser().is_dir():
+        raise WrongInputError(f"--config {path}: this is a folder. Name the YAML file in it.")
+    if path is not None and not Path(path).expanduser().exists():
         raise WrongInputError(f"--config {path}: there is no such file.")
     return path

@@ -46,6 +46,14 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\nTry `{self.prog} --help`.\n")
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, extra = self.parse_known_args(args, namespace)
+        if extra:
+            name = getattr(found, "command", None)
+            parser = commands_of(self)[name] if name else self
+            parser.error(_not_understood(parser, extra))
+        return found
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001
             near = get_close_matches(str(value), action.choices, 1)
@@ -54,6 +62,18 @@ class _Parser(argparse.ArgumentParser):
             )
             self.error(f"there is no command {value!r}{hint}")
         super()._check_value(action, value)
+
+
+def _not_understood(parser: argparse.ArgumentParser, extra: Sequence[str]) -> str:
+    """Return what is wrong with words that no option and no argument takes."""
+    known = [text for action in options_of(parser) for text in action.option_strings]
+    word = next((text for text in extra if text.startswith("-")), None)
+    if word is None:
+        hint = f", did you mean -p {extra[0]}?" if "-p" in known else ""
+        return f"{extra[0]!r} is one argument too many{hint}"
+    word = word.partition("=")[0]
+    near = get_close_matches(word, known, 1)
+    return f"there is no option {word}" + (f", did you mean {near[0]}?" if near else "")
 
 
 class _Version(argparse.Action):

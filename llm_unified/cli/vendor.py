@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 WRONG: Final = 2
+DIFFERS: Final = "differs"
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -23,12 +25,17 @@ def run(options: argparse.Namespace, out: Output) -> int:
     directory = Path(options.directory).expanduser()
     if directory.exists() and not directory.is_dir():
         raise WrongInputError(f"{directory} is a file. Name the package's folder: services/llm.")
+    if wrong := _no_identifiers(directory):
+        raise WrongInputError(
+            f"{directory}: {wrong[0]!r} is no name of a Python package, so nothing can be imported "
+            "from there. Name a folder such as services/llm."
+        )
     try:
         states = _written(directory, force=options.force)
     except OSError as error:
         where = error.filename or directory
         raise WrongInputError(f"cannot write {where}: {error.strerror}.") from None
-    refused = "different" in states.values()
+    refused = DIFFERS in states.values()
     if out.as_json:
         out.data({"ok": not refused, "directory": str(directory), "files": states})
         return WRONG if refused else 0
@@ -36,9 +43,14 @@ def run(options: argparse.Namespace, out: Output) -> int:
     for name, state in states.items():
         out.line(f"{state:{width}}  {directory / name}")
     if refused:
-        out.note("Nothing was written: a file is not ours. Look at it; --force replaces it.")
+        out.note("Nothing was written: a file differs from ours. Look at it; --force replaces it.")
         return WRONG
     package = _package(directory)
+    if package or not directory.parts:
+        where = "src" if directory.parts[:1] == ("src",) else "the folder you run in"
+        out.line(f"Imported like this, where {where} is on the import path:")
+    else:
+        out.line("Imported like this, after the names of the packages that the folder is in:")
     for module in LEGACY_MODULES:
         out.line(f"from {package}{module.name} import {', '.join(module.names)}", "dim")
     return 0
@@ -55,8 +67,8 @@ def _written(directory: Path, *, force: bool) -> dict[str, str]:
         elif path.read_bytes() == source.encode():
             states[name] = "unchanged"
         else:
-            states[name] = "replaced" if force else "different"
-    if "different" in states.values():
+            states[name] = "replaced" if force else DIFFERS
+    if DIFFERS in states.values():
         return {n: "not written" if s == "written" else s for n, s in states.items()}
     directory.mkdir(parents=True, exist_ok=True)
     for name, state in states.items():
@@ -67,7 +79,14 @@ def _written(directory: Path, *, force: bool) -> dict[str, str]:
 
 def _package(directory: Path) -> str:
     """Return the import prefix, as far as the path tells: ``"services.llm."``."""
-    parts = [part for part in directory.parts if part not in (".", "src")]
-    if directory.is_absolute() or not all(part.isidentifier() for part in parts):
-        parts = []
+    if directory.is_absolute() or ".." in directory.parts:
+        return ""
+    parts = directory.parts[1:] if directory.parts[:1] == ("src",) else directory.parts
     return "".join(f"{part}." for part in parts)
+
+
+def _no_identifiers(directory: Path) -> list[str]:
+    """Return the parts that no import can name; of a path from elsewhere only the last one counts."""
+    elsewhere = directory.is_absolute() or ".." in directory.parts
+    parts = directory.parts[-1:] if elsewhere else directory.parts
+    return [part for part in parts if part != ".." and (not part.isidentifier() or iskeyword(part))]
