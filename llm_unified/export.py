@@ -109,6 +109,7 @@ def proxy_notes(
     ]
     if absent := [name for name in used if name not in environ]:
         notes.append(f"Not set here, each takes one key of a list or a file: {', '.join(absent)}.")
+    notes.append("Install it: pip install 'litellm[proxy]'")
     notes.append("Start it: litellm --config config.yaml --host 127.0.0.1 --port 4000")
     model = settings.provider(primary).deployments[0].model
     notes.append(

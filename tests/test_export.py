@@ -102,6 +102,7 @@ def test_the_text_is_yaml_and_says_what_is_lost():
     text = render_proxy(config, proxy_notes(settings, names, ENVIRON))
     assert yaml.safe_load(text) == config
     head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    assert "pip install 'litellm[proxy]'" in head
     assert "litellm --config config.yaml" in head
     assert "LLM_DEADLINE" in head
     assert "round robin" in head
