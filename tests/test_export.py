@@ -156,6 +156,34 @@ def test_exported_environment_reads_back_as_the_same_settings(changes):
     assert load_settings(again).model_copy(update={"sources": settings.sources}) == settings
 
 
+def test_defaults_are_left_out_and_the_file_loads_without_hints(tmp_path, monkeypatch, capsys):
+    """A short file to read; with the key in the environment `check` has nothing to say about it."""
+    from llm_unified.cli import main
+
+    (tmp_path / "llm.yaml").write_text(
+        "pool_size: 4\n"
+        "primary_provider: openai\n"
+        "fallback_providers: [vllm, groq]\n"
+        "providers: {vllm: {model: openai/qwen3-8b, base_url: 'http://localhost:8000'}}\n",
+        "utf-8",
+    )
+    environ = {"OPENAI_API_KEY": "sk-secret-0001", "GROQ_API_KEY": "gsk_secret_0002"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    lines = env_lines(load_settings(environ, config_file=tmp_path / "llm.yaml"))
+    assert [line for line in lines if line and line[0] != "#"] == [
+        "LLM_PRIMARY_PROVIDER=openai",
+        "LLM_FALLBACK_PROVIDERS=groq",
+        "LLM_POOL_SIZE=4",
+    ]
+    assert "# OPENAI_API_KEY=" in lines
+    (tmp_path / "e.env").write_text("\n".join(lines), "utf-8")
+    monkeypatch.setenv("LLM_ENV_FILE", str(tmp_path / "e.env"))
+    assert main(["check"]) == 0
+    said = capsys.readouterr()
+    assert (said.err, "hint" in said.out) == ("", False)
+
+
 def test_what_variables_cannot_say_is_a_comment(tmp_path):
     """Several deployments and providers of one's own are pointed out, not dropped in silence."""
     file = tmp_path / "llm.yaml"
@@ -170,5 +198,6 @@ def test_what_variables_cannot_say_is_a_comment(tmp_path):
     settings = load_settings({"OPENAI_API_KEY": "sk-secret-0001"}, config_file=file)
     comments = "\n".join(line for line in env_lines(settings) if line.startswith("#"))
     assert "vllm: only a YAML file" in comments
+    assert "left out of the chain, as only a YAML file can define them: vllm" in comments
     assert "openai: 1 more deployments" in comments
     assert "timeout or prices" in comments
