@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "FALLBACK_KINDS",
     "FOLLOWS",
     "TRANSIENT",
     "Consequence",
@@ -58,9 +57,6 @@ FOLLOWS: Final[Mapping[FailureKind, Consequence]] = {
     K.BAD_REQUEST: Consequence.NOTHING,
     K.CANCELLED: Consequence.NOTHING,
 }
-
-FALLBACK_KINDS: Final = frozenset(FOLLOWS) - {K.BAD_REQUEST, K.CANCELLED}
-"""Kinds after which the next provider is asked, unless ``LLM_FALLBACK_ON`` says otherwise."""
 
 TRANSIENT: Final = frozenset({K.CONNECTION, K.TIMEOUT, K.SERVER, K.INVALID_RESPONSE})
 """Kinds that asking the same provider again may cure at once (only with ``LLM_RETRIES`` > 0)."""

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_unified.policy import (
-    FALLBACK_KINDS,
     FOLLOWS,
     RESERVE,
     Evidence,
@@ -20,6 +19,7 @@ from llm_unified.policy import (
     retry_after,
 )
 from llm_unified.response import FailureKind as K
+from llm_unified.settings.options import FALLBACK_KINDS
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

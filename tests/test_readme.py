@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from llm_unified.policy import FALLBACK_KINDS
 from llm_unified.providers import PROVIDERS
 from llm_unified.response import FailureKind
+from llm_unified.settings.options import FALLBACK_KINDS
 from llm_unified.testing import Request, Simulator, replies
 
 ROOT = Path(__file__).resolve().parents[1]
