@@ -77,7 +77,9 @@ def of_event(event: object) -> VendorError | None:
     named = event.get("type") == "error" or event.get("object") == "error"
     status = event.get("statusCode")
     refused = isinstance(status, int) and status >= 400  # noqa: PLR2004 - the class of client errors
-    return _error(event, depth=0) if event.get("error") or named or refused else None
+    if not (event.get("error") or named or refused):
+        return None
+    return _error(event, depth=0) or VendorError()
 
 
 def _error(value: object, depth: int) -> VendorError | None:
@@ -91,10 +93,11 @@ def _error(value: object, depth: int) -> VendorError | None:
         inner = _error(value.get(name), depth + 1)
         if inner is not None:
             outer = _read(value)
+            first, second = (outer, inner) if isinstance(value[name], str) else (inner, outer)
             return VendorError(
                 inner.codes | outer.codes,
-                inner.param if inner.param is not None else outer.param,
-                outer.message if isinstance(value[name], str) and outer.message else inner.message,
+                first.param or second.param,
+                first.message or second.message,
             )
     found = _read(value)
     return found if found.codes or found.message or found.param else None

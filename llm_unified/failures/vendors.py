@@ -256,7 +256,15 @@ _OTHERS: Final = (
     _row(
         K.INVALID_RESPONSE,
         "Groq: Tool Use; Structured Outputs",
-        "tool_use_failed json_validate_failed output_parse_failed",
+        "tool_use_failed json_validate_failed",
+    ),
+    _row(
+        K.INVALID_RESPONSE,
+        "Groq: Tool Use; Structured Outputs",
+        text=r"See 'failed_generation'",
+        vendors=frozenset({"groq", "other"}),
+        status=(400, *SUCCESS),
+        says="the generation failed",
     ),
     _row(K.INVALID_RESPONSE, "reported: BerriAI/litellm#8020", "model_error"),
     _row(K.RATE_LIMIT, _OPENAI_ERRORS, "rate_limit_exceeded rate_limit_error"),
