@@ -493,7 +493,9 @@ SECRETS = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=12, max_siz
 @given(
     secret=SECRETS,
     place=st.sampled_from(("code", "type", "param", "message", "status", "innererror", "details")),
-    param=st.sampled_from(("{}", "messages.{}", "messages[0].{}", "tools{}", "model{}", "{}.model")),
+    param=st.sampled_from(
+        ("{}", "messages.{}", "messages[0].{}", "tools{}", "model{}", "{}.model")
+    ),
     vendor=st.sampled_from(VENDORS),
     status=st.sampled_from((200, 400, 401, 404, 413, 429, 500)),
 )
@@ -506,7 +508,9 @@ def test_a_secret_that_an_upstream_echoes_is_never_printed(
         value = param.format(secret)
     elif place in ("innererror", "details"):
         value = {"code": secret}
-    error = read_error(envelope(**{"message": f"no, {secret}", "code": "invalid_value", place: value}))
+    error = read_error(
+        envelope(**{"message": f"no, {secret}", "code": "invalid_value", place: value})
+    )
     facts = Facts(vendor, status, {"x-debug": secret, "retry-after": secret}, error)
     failure = classify(facts)
     assert secret not in f"{failure} {failure.reason} {facts!r} {error!r}"
