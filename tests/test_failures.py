@@ -201,7 +201,8 @@ def test_every_shape_of_envelope_is_read(body: object, codes: set[str], message:
     """OpenAI, Azure, Groq, Anthropic, Google, API gateways, FastAPI, vLLM, Cloudflare."""
     found = read_error(json.dumps(body).encode())
     assert found is not None
-    assert (found.codes, found.message) == (codes, message)
+    assert found.codes == frozenset(codes)
+    assert found.message == message
 
 
 @pytest.mark.parametrize(
@@ -448,9 +449,17 @@ JSON = st.recursive(
     sent=st.booleans(),
     fault=st.sampled_from((None, K.CONNECTION, K.TIMEOUT, K.INVALID_RESPONSE)),
 )
-@example(b"", {"retry-after": "1e400"}, 429, "openai", True, None)
+@example(
+    body=b"", headers={"retry-after": "1e400"}, status=429, vendor="openai", sent=True, fault=None
+)
 def test_whatever_comes_only_a_failure_comes_out(
-    body: bytes, headers: dict[str, str], status: int | None, vendor: str, sent: bool, fault: K
+    *,
+    body: bytes,
+    headers: dict[str, str],
+    status: int | None,
+    vendor: str,
+    sent: bool,
+    fault: K | None,
 ) -> None:
     """Any bytes, any headers: a kind, known words, and a wait that a clock can keep."""
     facts = Facts(vendor, status, headers, read_error(body), fault, "ours", sent)
