@@ -23,7 +23,7 @@ import httpx
 from llm_unified.answer import usage_of
 from llm_unified.call import CALL, Call, NextError
 from llm_unified.coldstart.encoding import postpone
-from llm_unified.deployments import build_model_list, plan
+from llm_unified.pool.deployments import build_model_list, plan
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError
 from llm_unified.formats import adapt
 from llm_unified.redaction import defuse
@@ -33,7 +33,7 @@ from llm_unified.wire.transport import BURST_IDLE, PoolTransport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_unified.deployments import Deployment
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.providers import Protocol
     from llm_unified.response import Usage
     from llm_unified.settings import Settings
