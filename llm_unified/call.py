@@ -12,7 +12,7 @@ from llm_unified.response import Attempt, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from llm_unified.deployments import Deployment
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.engine import Engine
     from llm_unified.live import LiveStream
     from llm_unified.policy import Verdict

@@ -25,7 +25,7 @@ from llm_unified.response import FailureKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from llm_unified.deployments import Deployment
+    from llm_unified.pool.deployments import Deployment
 
 __all__ = ["LONGEST_REST", "Rest", "Rotation", "rests_with", "turn_order"]
 

@@ -16,7 +16,7 @@ from llm_unified.telemetry import log
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llm_unified.deployments import Deployment
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.rotation import Rotation
 
 __all__ = ["SharedRests"]

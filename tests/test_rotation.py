@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from llm_unified.deployments import Deployment
+from llm_unified.pool.deployments import Deployment
 from llm_unified.response import FailureKind as K
 from llm_unified.rotation import LONGEST_REST, Rotation, turn_order
 

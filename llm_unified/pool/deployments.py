@@ -50,7 +50,7 @@ _AZURE_FAMILIES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One pool copy, as rotation and statistics see it. No secret is in it."""
+    """One member of the pool, as rotation and statistics see it. No secret is in it."""
 
     id: str
     """``"openai#0"``: the provider and a running number."""
@@ -59,7 +59,7 @@ class Deployment:
     """As the operator wrote it."""
     litellm_model: str
     endpoint: str
-    """Which upstream this is: copies with equal endpoints fail and recover together."""
+    """Which upstream this is: deployments with equal endpoints fail and recover together."""
     credential: str
     """Which key, by its place: ``"openai/key1"``. A rate limit belongs to a credential."""
     weight: int = 1
@@ -87,7 +87,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
+class _Member:
     id: str
     provider: ProviderSettings
     deployment: DeploymentSettings
@@ -96,20 +96,20 @@ class _Copy:
 
 
 def plan(settings: Settings) -> tuple[Deployment, ...]:
-    """Return all pool copies in the order of their turns, provider by provider."""
+    """Return all deployments in the order of their turns, provider by provider."""
     return tuple(
         Deployment(
-            id=copy.id,
-            provider=copy.provider.name,
-            model=copy.deployment.model,
-            litellm_model=copy.deployment.litellm_model,
-            endpoint=_endpoint(copy),
-            credential=copy.credential,
-            weight=copy.deployment.weight,
-            input_cost_per_token=copy.deployment.input_cost_per_token,
-            output_cost_per_token=copy.deployment.output_cost_per_token,
+            id=member.id,
+            provider=member.provider.name,
+            model=member.deployment.model,
+            litellm_model=member.deployment.litellm_model,
+            endpoint=_endpoint(member),
+            credential=member.credential,
+            weight=member.deployment.weight,
+            input_cost_per_token=member.deployment.input_cost_per_token,
+            output_cost_per_token=member.deployment.output_cost_per_token,
         )
-        for copy in _copies(settings)
+        for member in _members(settings)
     )
 
 
@@ -122,11 +122,11 @@ def build_model_list(
     """
     return [
         {
-            "model_name": copy.provider.name,
-            "litellm_params": _litellm_params(copy, local),
-            "model_info": _model_info(copy),
+            "model_name": member.provider.name,
+            "litellm_params": _litellm_params(member, local),
+            "model_info": _model_info(member),
         }
-        for copy in _copies(settings)
+        for member in _members(settings)
     ]
 
 
@@ -144,7 +144,7 @@ def fallbacks(settings: Settings) -> list[dict[str, list[str]]]:
     return [{name: others} for name, others in rows.items() if others]
 
 
-def _copies(settings: Settings) -> Iterator[_Copy]:
+def _members(settings: Settings) -> Iterator[_Member]:
     for provider in settings.providers:
         deployments = provider.deployments
         keys = list(dict.fromkeys(key for d in deployments for key in d.api_keys))
@@ -154,7 +154,7 @@ def _copies(settings: Settings) -> Iterator[_Copy]:
             own = deployments[which].api_keys
             key = own[turn % len(own)] if own else None
             credential = f"key{keys.index(key) + 1}" if key else "keyless"
-            yield _Copy(
+            yield _Member(
                 id=f"{provider.name}#{number}",
                 provider=provider,
                 deployment=deployments[which],
@@ -163,14 +163,14 @@ def _copies(settings: Settings) -> Iterator[_Copy]:
             )
 
 
-def _endpoint(copy: _Copy) -> str:
-    return f"{copy.deployment.api_base or copy.provider.name}#{copy.deployment.litellm_model}"
+def _endpoint(member: _Member) -> str:
+    return f"{member.deployment.api_base or member.provider.name}#{member.deployment.litellm_model}"
 
 
-def _litellm_params(copy: _Copy, local: tuple[str, str] | None) -> dict[str, Any]:
-    deployment = copy.deployment
-    api_base, api_key = deployment.api_base, copy.key.get_secret_value() if copy.key else None
-    if copy.provider.name == "local" and local is not None:
+def _litellm_params(member: _Member, local: tuple[str, str] | None) -> dict[str, Any]:
+    deployment = member.deployment
+    api_base, api_key = deployment.api_base, member.key.get_secret_value() if member.key else None
+    if member.provider.name == "local" and local is not None:
         api_base, api_key = local
     elif api_key is None and deployment.litellm_model.startswith("openai/"):
         api_key = NO_KEY
@@ -184,9 +184,9 @@ def _litellm_params(copy: _Copy, local: tuple[str, str] | None) -> dict[str, Any
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _model_info(copy: _Copy) -> dict[str, Any]:
-    info: dict[str, Any] = {"id": copy.id}
-    base_model = copy.deployment.base_model or _azure_base_model(copy.deployment.litellm_model)
+def _model_info(member: _Member) -> dict[str, Any]:
+    info: dict[str, Any] = {"id": member.id}
+    base_model = member.deployment.base_model or _azure_base_model(member.deployment.litellm_model)
     if base_model:
         info["base_model"] = base_model
     return info
