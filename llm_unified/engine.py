@@ -27,8 +27,8 @@ from llm_unified.deployments import build_model_list, plan
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError
 from llm_unified.formats import adapt
 from llm_unified.redaction import defuse
-from llm_unified.wire.connections import PooledClient
-from llm_unified.wire.transport import BURST_IDLE, PoolTransport
+from llm_unified.wire.httpx_transport import PooledClient
+from llm_unified.wire.httpx_transport import BURST_IDLE, PoolTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ litellm.expose_router_debug_in_errors = False
 litellm.suppress_debug_info = True  # no "Give Feedback / Get Help" on stderr
 postpone()
 
-__all__ = ["Engine", "abandon"]
+__all__ = ["Engine"]
 
 KEEP_ALIVE: Final = 3600.0
 """Seconds that a copy's kept connection may idle; the server's limit is the one that counts."""
@@ -426,11 +426,3 @@ def _aiohttp_transport(
         )
 
     return LiteLLMAiohttpTransport(client=session)
-
-
-def abandon(transport: PoolTransport) -> None:
-    """Drop the sockets of an event loop that is gone."""
-    for inner in transport.inner:
-        session = getattr(inner, "client", None)
-        if isinstance(session, aiohttp.ClientSession):
-            LiteLLMAiohttpTransport._mark_connector_closed(session)  # noqa: SLF001 - no public name

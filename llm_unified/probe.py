@@ -22,7 +22,7 @@ from llm_unified.errors import LLMError
 from llm_unified.health import is_alive
 from llm_unified.policy import Verdict
 from llm_unified.response import FailureKind
-from llm_unified.wire.transport import WIRE, Wire, socket_fault
+from llm_unified.wire.httpx_transport import WIRE, Wire, socket_fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping

@@ -498,11 +498,11 @@ class UnifiedLLMService:
                 with set_aside():
                     from llm_unified.coldstart.rehearsal import rehearse
                     from llm_unified.dispatch import Dispatcher
-                    from llm_unified.engine import Engine, abandon
+                    from llm_unified.engine import Engine
                     from llm_unified.wire.connections import Connections
 
                     built = Dispatcher(
-                        Engine(self.settings), Connections(abandon), on_attempt=self._count
+                        Engine(self.settings), Connections(), on_attempt=self._count
                     )
                     asyncio.run(rehearse(built))
                     self._dispatcher = built
