@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llm_unified.live import LiveStream
     from llm_unified.policy import Verdict
     from llm_unified.response import Embedding, LLMResponse, Outcome, Usage
-    from llm_unified.wire.transport import Wire
+    from llm_unified.wire.httpx_transport import Wire
 
 __all__ = ["CALL", "Call", "NextError", "PendingAttempt", "StopError"]
 

@@ -31,7 +31,7 @@ from llm_unified.redaction import defuse
 from llm_unified.response import FailureKind as K
 from llm_unified.rotation import Rotation
 from llm_unified.wire.tidy import Bounded, quietly
-from llm_unified.wire.transport import WIRE, Wire
+from llm_unified.wire.httpx_transport import WIRE, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from llm_unified.response import Attempt, Embedding, LLMResponse, Usage
     from llm_unified.settings import Settings
     from llm_unified.wire.connections import Connections
-    from llm_unified.wire.transport import PoolTransport
+    from llm_unified.wire.httpx_transport import PoolTransport
 
 __all__ = ["Dispatcher"]
 

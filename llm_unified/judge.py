@@ -8,12 +8,12 @@ import httpx
 
 from llm_unified.policy import Evidence, Verdict, classify
 from llm_unified.response import FailureKind as K
-from llm_unified.wire.transport import socket_fault
+from llm_unified.wire.httpx_transport import socket_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llm_unified.wire.transport import Wire
+    from llm_unified.wire.httpx_transport import Wire
 
 __all__ = ["inside", "judge"]
 

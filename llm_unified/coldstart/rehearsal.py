@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httpx
 
 from llm_unified.call import Call
-from llm_unified.wire.connections import PooledClient
+from llm_unified.wire.httpx_transport import PooledClient
 
 if TYPE_CHECKING:
     from llm_unified.dispatch import Dispatcher
     from llm_unified.providers import Protocol
-    from llm_unified.wire.transport import PoolTransport
+    from llm_unified.wire.httpx_transport import PoolTransport
 
 __all__ = ["rehearse"]
 

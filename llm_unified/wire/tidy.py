@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
-    from llm_unified.wire.transport import Wire
+    from llm_unified.wire.httpx_transport import Wire
 
 __all__ = ["Bounded", "quietly"]
 
