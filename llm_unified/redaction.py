@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["redacted_cause"]
+from collections.abc import Iterable
+
+__all__ = ["redacted_cause", "scrub"]
 
 _DEEPEST = 16
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """``text`` with every known secret replaced by ``***``."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
 
 
 def redacted_cause(error: BaseException | None) -> BaseException | None:

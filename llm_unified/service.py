@@ -86,7 +86,8 @@ class UnifiedLLMService:
 
         params = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools}
         request = chat_request(self.settings, messages, params, options)
-        return await self._carry_out(dispatcher, request, complete)
+        response: LLMResponse = await self._carry_out(dispatcher, request, complete)
+        return response
 
     def generate_response(
         self,
@@ -223,7 +224,8 @@ class UnifiedLLMService:
         from llm_unified.calls.chat import embed
 
         request = embedding_request(self.settings, inputs, {**options, "model": model})
-        return await self._carry_out(dispatcher, request, embed)
+        found: Embedding = await self._carry_out(dispatcher, request, embed)
+        return found
 
     def embed(
         self, inputs: str | Sequence[str], *, model: str, **options: Unpack[EmbedOptions]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -122,6 +123,10 @@ def _close_soon(loop: asyncio.AbstractEventLoop, stream: LLMStream) -> None:
     task.add_done_callback(_closing.discard)
 
 
+def _close_soon_here(stream: LLMStream) -> None:
+    _close_soon(asyncio.get_running_loop(), stream)
+
+
 async def _close(stream: LLMStream) -> None:
     with contextlib.suppress(RuntimeError):  # somebody else is reading it
         await stream.aclose()
@@ -173,7 +178,7 @@ class _SyncCursor:
     def __del__(self) -> None:
         stream, background = self._stream, self._background
         if not stream.over:
-            background.post(lambda loop: _close_soon(loop, stream))
+            background.post(functools.partial(_close_soon_here, stream))
 
 
 async def _next(stream: LLMStream) -> StreamChunk | None:

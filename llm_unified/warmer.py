@@ -20,14 +20,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, ret
 
 from llm_unified.errors import ServiceClosedError
 from llm_unified.service import get_llm_service
-from llm_unified.telemetry import log
+from llm_unified.observe.logs import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
-    from llm_unified.pool.deployments import Deployment
     from llm_unified.dispatch import Dispatcher
     from llm_unified.engine import Engine
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.response import Attempt
     from llm_unified.service import UnifiedLLMService
 
@@ -353,7 +353,7 @@ class ConnectionWarmer:
 
     def get_provider_health(self) -> dict[str, dict[str, Any]]:
         """``{"openai": {"status", "last_ping", "seconds_since_ping", "total_pings", "failures",
-        "failure_rate"}}`` for each provider of the chain; see `llm_unified.health`.
+        "failure_rate"}}`` for each provider of the chain; see `llm_unified.observe.health`.
         """
         service = self.service
         return {

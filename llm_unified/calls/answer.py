@@ -194,7 +194,8 @@ class Assembly:
 def _parsed(content: str, parser: Callable[[str], Any]) -> Any:
     try:
         return parser(content)
-    except (ValueError, RecursionError):  # json's and pydantic's errors; their texts quote the answer
-        raise AnswerError(
-            "answer does not match response_format", FailureKind.REJECTED
-        ) from None
+    except (
+        ValueError,
+        RecursionError,
+    ):  # json's and pydantic's errors; their texts quote the answer
+        raise AnswerError("answer does not match response_format", FailureKind.REJECTED) from None

@@ -50,9 +50,7 @@ _OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
             ("custom_llm_provider", "deployment_id", "specific_deployment", "azure", "base_model"),
             "pass provider= and model=",
         ),
-        **dict.fromkeys(
-            ("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay"), _MOCK
-        ),
+        **dict.fromkeys(("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay"), _MOCK),
         **dict.fromkeys(
             ("logger_fn", "verbose", "callbacks", "success_callback", "failure_callback"), _LOGS
         ),

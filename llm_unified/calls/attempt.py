@@ -25,7 +25,7 @@ from llm_unified.engine.engine import RefusedLocallyError
 from llm_unified.engine.incoming import Incoming
 from llm_unified.engine.pieces import AnswerError
 from llm_unified.failures.classify import Facts, Failure, classify
-from llm_unified.pool.breaker import Lease
+from llm_unified.pool.lease import Lease
 from llm_unified.response import Attempt, Outcome, Usage
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.exchange import Exchange, WireError

@@ -50,9 +50,7 @@ def build_engine(settings: Settings) -> Engine:
         return engine
 
 
-def build_dispatcher(
-    settings: Settings, on_attempt: Callable[[Attempt, bool], None]
-) -> Dispatcher:
+def build_dispatcher(settings: Settings, on_attempt: Callable[[Attempt, bool], None]) -> Dispatcher:
     """What carries out a service's calls; ``on_attempt`` as for `Dispatcher`.
 
     Raises:

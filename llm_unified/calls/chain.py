@@ -17,7 +17,7 @@ from llm_unified.engine.engine import Engine
 from llm_unified.errors import AllProvidersFailedError, ServiceClosedError
 from llm_unified.failures.classify import Failure
 from llm_unified.failures.table import KEY_KINDS, TRANSIENT
-from llm_unified.pool.breaker import Lease
+from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.transport import ConnectionPool

@@ -30,7 +30,7 @@ class Dispatcher:
     def __init__(
         self,
         engine: Engine,
-        connections: Connections,
+        connections: Connections[ConnectionPool],
         *,
         on_attempt: Callable[[Attempt, bool], None],
         clock: Callable[[], float] = time.monotonic,

@@ -7,10 +7,10 @@ from typing import Final
 
 from llm_unified.failures.table import KEY_KINDS
 from llm_unified.observe.logs import log
+from llm_unified.pool.lease import Lease
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.rotation import Rotation
-from llm_unified.pool.breaker import Lease
 from llm_unified.response import Attempt
 from llm_unified.response import FailureKind as K
 
@@ -54,9 +54,7 @@ class Ledger:
         if attempt.sent:
             self._publish(attempt, counted)
 
-    def failed(
-        self, lease: Lease, attempt: Attempt, *, overridden: bool, counted: bool
-    ) -> None:
+    def failed(self, lease: Lease, attempt: Attempt, *, overridden: bool, counted: bool) -> None:
         """``overridden``: the caller asked for another model than the configured one."""
         kind = attempt.kind
         assert kind is not None  # noqa: S101 - it failed

@@ -22,7 +22,7 @@ def nobody_answered(
         wishes = (a.retry_after for a in trail.attempts if a.retry_after is not None)
         wait = min(wishes, default=None)
     if trail.remaining <= 0.0:
-        error = DeadlineExceededError(
+        error: AllProvidersFailedError = DeadlineExceededError(
             f"no answer within the deadline of {trail.deadline:g} s; the time went to: {said}",
             attempts=trail.attempts,
             retry_after=wait,

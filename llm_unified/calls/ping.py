@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from llm_unified.calls.answer import Assembly
 from llm_unified.calls.attempt import PendingAttempt
@@ -26,7 +26,7 @@ from llm_unified.response import Attempt
 from llm_unified.response import FailureKind as K
 from llm_unified.vendors import models_request
 from llm_unified.wire.exchange import WireError
-from llm_unified.wire.request import bodyless
+from llm_unified.wire.request import get
 
 __all__ = ["CURED_BY_CONNECTION", "PING_TIMEOUT_SECONDS", "Probe", "each", "ping", "warm"]
 
@@ -99,12 +99,10 @@ async def _list_models(dispatcher: Dispatcher, attempt: PendingAttempt) -> None:
     deployment, engine, exchange = attempt.deployment, dispatcher.engine, attempt.exchange
     pool = await dispatcher.pool_of(deployment)
     assert pool is not None  # noqa: S101 - else it is asked for a completion
-    method, url, headers = models_request(
-        deployment.row.protocol, engine.params_of(deployment)
-    )
+    _, url, headers = models_request(deployment.row.protocol, engine.params_of(deployment))
     try:
         async with attempt.limit():
-            reply = await pool.send(bodyless(method, url, headers), exchange)
+            reply = await pool.send(get(url, headers), exchange)
             await reply.aclose()
     except WireError:
         if exchange.status is None:

@@ -17,12 +17,12 @@ from llm_unified.calls.chain import Chain
 from llm_unified.calls.chat import accepted, finished, opened
 from llm_unified.engine.pieces import AnswerError, Piece
 from llm_unified.errors import StreamInterruptedError
-from llm_unified.failures.classify import Failure
 from llm_unified.redaction import redacted_cause
 from llm_unified.response import FailureKind as K
 from llm_unified.response import LLMResponse, StreamChunk
 
 __all__ = ["LiveStream"]
+
 
 class LiveStream:
     """A stream after its first content."""

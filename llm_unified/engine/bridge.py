@@ -11,19 +11,25 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import httpx
+import yarl
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from llm_unified.engine.imports import AsyncHTTPHandler
 from llm_unified.vendors import Vendor
-from llm_unified.wire.exchange import Exchange, HttpRequest, WireError
+from llm_unified.wire.exchange import Exchange, WireError
 from llm_unified.wire.reply import Reply
+from llm_unified.wire.request import post, post_headers
 from llm_unified.wire.transport import ConnectionPool
 
 __all__ = ["client_over"]
 
 _CLIENT_TIMEOUT_SECONDS: Final = 6000.0  # never reached: attempts are bounded by their own limit
-_NOT_SENT_ON: Final = frozenset({"host", "content-length", "connection", "accept-encoding"})
-_STATUS_OF_A_FAULT: Final = 599  # unassigned: LiteLLM takes it for a server error, we look at the facts
+_NOT_SENT_ON: Final = frozenset(
+    {"host", "content-length", "connection", "accept", "accept-encoding"}
+)
+_STATUS_OF_A_FAULT: Final = (
+    599  # unassigned: LiteLLM takes it for a server error, we look at the facts
+)
 
 
 def client_over(
@@ -65,7 +71,8 @@ class _OurWire(httpx.AsyncBaseTransport):
         body = await request.aread()
         stream = b'"stream":true' in body or b'"stream": true' in body
         headers = {n: v for n, v in request.headers.items() if n not in _NOT_SENT_ON}
-        ours = HttpRequest.json(str(request.url), headers, body, stream=stream)
+        url = yarl.URL(str(request.url), encoded=True)
+        ours = post(url, post_headers(headers, stream=stream), body)
         try:
             reply = await self._pool.send(ours, self._exchange, stream=stream)
             if stream and reply.is_event_stream:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 import httpx
+import yarl
 
 from llm_unified.engine.bridge import client_over
 from llm_unified.engine.imports import Router, litellm
@@ -21,7 +22,7 @@ from llm_unified.engine.pieces import AnswerError, Piece
 from llm_unified.failures.envelope import read_error
 from llm_unified.response import FailureKind as K
 from llm_unified.vendors import Vendor
-from llm_unified.wire.exchange import Exchange, WireError
+from llm_unified.wire.exchange import Exchange, HttpRequest, SecretHeaders, WireError
 from llm_unified.wire.transport import ConnectionPool
 
 __all__ = ["ClassicAnswer", "application_listens", "by_completion", "close_clients", "embed"]
@@ -33,6 +34,7 @@ _BY_NAME: Final[Mapping[str, K]] = {
 }
 """LiteLLM's exceptions that say more than their status."""
 _CLIENT_TIMEOUT_SECONDS: Final = 6000.0  # never reached: attempts are bounded by their own limit
+_NOT_OURS: Final = HttpRequest("POST", yarl.URL(), SecretHeaders({}))
 _MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 
 
@@ -174,7 +176,7 @@ def _note(exchange: Exchange, error: BaseException) -> None:
     while current is not None:
         if isinstance(current, httpx.HTTPStatusError):
             answer = current.response
-            exchange.note_answer(answer.status_code, answer.headers.items())
+            exchange.receive(answer.status_code, answer.headers.items(), _NOT_OURS)
             exchange.error = read_error(_body(answer))
             return
         if (fault := _socket_fault(current)) is not None:
@@ -189,7 +191,7 @@ def _note(exchange: Exchange, error: BaseException) -> None:
     response = getattr(error, "response", None)
     headers = getattr(response, "headers", None) or {}
     if isinstance(status, int):
-        exchange.note_answer(status, headers.items())
+        exchange.receive(status, headers.items(), _NOT_OURS)
     else:
         exchange.fault, exchange.reason = K.CONNECTION, "no answer"
 

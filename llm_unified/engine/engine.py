@@ -18,7 +18,7 @@ from llm_unified.pool.deployments import Deployment, build_model_list, plan
 from llm_unified.response import Usage
 from llm_unified.settings import Settings
 from llm_unified.vendors import vendor_of
-from llm_unified.wire.exchange import Exchange, HttpRequest
+from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.transport import ConnectionPool
 
 __all__ = ["Engine", "RefusedLocallyError"]
@@ -179,16 +179,6 @@ class Engine:
         finally:
             await reply.aclose()
 
-    async def send(
-        self, deployment: Deployment, request: HttpRequest, exchange: Exchange, pool: ConnectionPool
-    ) -> None:
-        """A request of ours that is no chat: answered, or `WireError`."""
-        reply = await pool.send(request, exchange)
-        try:
-            await reply.json()
-        finally:
-            await reply.aclose()
-
     # -- prices ----------------------------------------------------------------------------------
 
     def price(self, deployment: Deployment, model: str, usage: Usage | None) -> float | None:
@@ -201,7 +191,9 @@ class Engine:
         found = self._prices.get(key)
         if found is None:
             base = self._entries[deployment.id]["model_info"].get("base_model")
-            name = (base if model == deployment.model else None) or deployment.row.litellm_model(model)
+            name = (base if model == deployment.model else None) or deployment.row.litellm_model(
+                model
+            )
             found = self._prices[key] = PriceList.of(name, name.partition("/")[0])
         return found.cost(usage)
 

@@ -50,7 +50,7 @@ def piece_of(answer: Any, *, part: str) -> Piece:
         getattr(answer, "created", None),
         usage=usage_of(getattr(answer, "usage", None)),
     )
-    choices = getattr(answer, "choices", None)
+    choices: Any = getattr(answer, "choices", None)
     said = getattr(choices[0], part, None) if choices else None
     if said is None:
         if part == "message":

@@ -120,8 +120,9 @@ def text_of(value: Any, what: str) -> str:
         return value
     if isinstance(value, list):
         parts = [part.get("text") for part in value if isinstance(part, dict)]
-        if all(isinstance(part, str) for part in parts):
-            return "".join(parts)  # type: ignore[arg-type] - checked in the line above
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) == len(value):
+            return "".join(texts)
     raise AnswerError(f"{what} is no text")
 
 
@@ -139,7 +140,9 @@ def chunk_of(event: dict[str, Any]) -> Piece:
     if choices is None and (event.get("error") is not None or event.get("object") == "error"):
         raise AnswerError("error event in the stream", error=of_event(event))
     piece = Piece(
-        optional_text(event.get("id")), optional_text(event.get("model")), _moment(event.get("created"))
+        optional_text(event.get("id")),
+        optional_text(event.get("model")),
+        _moment(event.get("created")),
     )
     usage = event.get("usage")
     if usage is None and (groq := event.get("x_groq")) is not None and isinstance(groq, dict):
@@ -183,7 +186,9 @@ def whole_of(data: Any) -> Piece:
         reason = "no choices" if error is None else "error in place of an answer"
         raise AnswerError(reason, error=error, usage=usage)
     piece = Piece(
-        optional_text(data.get("id")), optional_text(data.get("model")), _moment(data.get("created"))
+        optional_text(data.get("id")),
+        optional_text(data.get("model")),
+        _moment(data.get("created")),
     )
     piece.usage, piece.message = usage, message
     if finish_reason := optional_text(choice.get("finish_reason")):

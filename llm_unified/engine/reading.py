@@ -67,7 +67,10 @@ def usage_of(raw: Any) -> Usage | None:
         count(raw.get("cache_read_input_tokens")),
         count(raw.get("cache_creation_input_tokens")),
     )
-    prompt, completion = count(raw.get("input_tokens")) + cached + written, count(raw.get("output_tokens"))
+    prompt, completion = (
+        count(raw.get("input_tokens")) + cached + written,
+        count(raw.get("output_tokens")),
+    )
     return Usage(
         prompt, completion, prompt + completion, cached_tokens=cached, cache_write_tokens=written
     )
@@ -83,9 +86,11 @@ def anthropic_whole(config: Any, data: Any, **request: Any) -> Piece:
     if not isinstance(data, dict) or not isinstance(data.get("content"), list):
         error = of_event(data)
         raise AnswerError(
-            "no content" if error is None else "error in place of an answer", error=error, usage=usage
+            "no content" if error is None else "error in place of an answer",
+            error=error,
+            usage=usage,
         )
-    answer = ModelResponse()
+    answer: Any = ModelResponse()
     answer.usage = LiteLLMUsage()
     try:
         answer = config.transform_response(

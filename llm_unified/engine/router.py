@@ -26,7 +26,7 @@ class FallbackRouter:
 
     def __init__(self, model_list: Sequence[Mapping[str, Any]]) -> None:
         self._router = _Router(
-            model_list=list(model_list),
+            model_list=[dict(entry) for entry in model_list],
             num_retries=0,
             max_fallbacks=len({entry["model_name"] for entry in model_list}) + 1,
             disable_cooldowns=True,  # ours follow our rule

@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import yarl
+
 from llm_unified.engine.imports import (
     ANTHROPIC_TOOL_NAMES,
     LlmProviders,
@@ -28,7 +30,8 @@ from llm_unified.engine.imports import (
 from llm_unified.engine.pieces import Piece, chunk_of, whole_of, without_helper
 from llm_unified.engine.reading import AnthropicReader, anthropic_whole
 from llm_unified.vendors import Access, Vendor
-from llm_unified.wire.exchange import HttpRequest
+from llm_unified.wire.exchange import HttpRequest, SecretHeaders
+from llm_unified.wire.request import post, post_headers
 
 __all__ = ["Plan", "Prepared"]
 
@@ -52,8 +55,11 @@ class Plan:
         self._config: Any = ProviderConfigManager.get_provider_chat_config(
             model=self.model, provider=provider, base_model=base_model
         )
-        self._url = vendor.chat_url(self._access, self.model)
-        self._headers = {"User-Agent": "llm-unified", **vendor.headers(self._access)}
+        self._url = yarl.URL(vendor.chat_url(self._access, self.model), encoded=True)
+        self._headers = vendor.headers(self._access)
+        self._plain = {
+            stream: post_headers(self._headers, stream=stream) for stream in (False, True)
+        }
         self._litellm_params = {
             "custom_llm_provider": vendor.litellm_name,
             "api_base": self._access.base,
@@ -124,7 +130,7 @@ class Plan:
         if self._is_anthropic:
             headers, body = await self._anthropic(messages, optional, about)
         else:
-            headers = self._headers
+            headers = None
             body = self._config.transform_request(
                 model=self.model,
                 messages=messages,
@@ -137,11 +143,10 @@ class Plan:
         if on_wire:
             body["stream"] = True
         body.update(more)
-        request = HttpRequest.json(
+        request = post(
             self._url,
-            {**headers, **(beside["extra_headers"] or {})},
+            self._all_headers(headers, beside["extra_headers"], stream=on_wire),
             encoded(body),
-            stream=on_wire,
         )
         translation = {
             "model": self.model,
@@ -152,6 +157,17 @@ class Plan:
             "json_mode": json_mode,
         }
         return Prepared(self.vendor, self._config, request, translation, on_wire=on_wire)
+
+    def _all_headers(
+        self,
+        special: Mapping[str, str] | None,
+        extra: Mapping[str, str] | None,
+        *,
+        stream: bool,
+    ) -> SecretHeaders:
+        if special is None and not extra:
+            return self._plain[stream]
+        return post_headers({**(special or self._headers), **(extra or {})}, stream=stream)
 
     def _optional(
         self, messages: list[Any], params: dict[str, Any], *, stream: bool
@@ -217,7 +233,7 @@ class Plan:
         headers, body = update_request_with_filtered_beta(
             headers=headers, request_data=body, provider="anthropic"
         )
-        return {**headers, "User-Agent": "llm-unified"}, body
+        return headers, body
 
     def embedding(self, texts: list[str], params: Mapping[str, Any]) -> HttpRequest:
         """The request for the vectors of ``texts``; OpenAI's body is all vendors' that have them."""
@@ -226,10 +242,8 @@ class Plan:
         body = {"model": self.model, "input": texts, **params}
         more = body.pop("extra_body", None) or {}
         headers = body.pop("extra_headers", None) or {}
-        url = self.vendor.embeddings_url(self._access, self.model)
-        return HttpRequest.json(
-            url, {**self._headers, **headers}, encoded({**body, **more}), stream=False
-        )
+        url = yarl.URL(self.vendor.embeddings_url(self._access, self.model), encoded=True)
+        return post(url, self._all_headers(None, headers, stream=False), encoded({**body, **more}))
 
 
 class Prepared:
@@ -278,6 +292,4 @@ class Prepared:
 
 def encoded(body: Mapping[str, Any]) -> bytes:
     """JSON as the vendors' SDKs write it."""
-    return json.dumps(
-        body, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    ).encode()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

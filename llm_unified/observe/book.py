@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from llm_unified.errors import LLMError
 from llm_unified.observe.health import Health

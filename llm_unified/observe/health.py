@@ -15,10 +15,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from llm_unified.policy import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
 
-__all__ = ["CopyState", "Health", "Status", "is_alive", "status_of"]
+__all__ = ["DeploymentState", "Health", "Status", "is_alive", "status_of"]
 
 RECENT: Final = 300.0
 """Seconds for which an outcome counts."""
@@ -42,24 +43,6 @@ class Status(StrEnum):
     """Nobody has asked it yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class CopyState:
-    """A pool copy as `status_of` sees it."""
-
-    id: str
-    rests: float = 0.0
-    """Seconds until it may be asked again; 0.0: now."""
-    kind: FailureKind | None = None
-    """Why it rests, or why it last failed."""
-    trial: bool = False
-    """The next request to it is a trial that decides whether it rests again."""
-
-    @property
-    def breaker(self) -> str:
-        """``"closed"``, ``"open"``, or ``"half-open"`` when the rest is over and the trial is due."""
-        return "open" if self.rests > 0.0 else "half-open" if self.trial else "closed"
-
-
 def is_alive(attempt: Attempt) -> bool:
     """Whether this attempt proves that the provider works, even if it refused what was asked.
 
@@ -72,7 +55,7 @@ def is_alive(attempt: Attempt) -> bool:
 
 
 def status_of(
-    copies: Collection[CopyState], outcomes: Iterable[bool], *, denied: Collection[str] = ()
+    copies: Collection[DeploymentState], outcomes: Iterable[bool], *, denied: Collection[str] = ()
 ) -> Status:
     """The rule. ``outcomes``: the recent ones, oldest first; ``denied``: copies whose key is refused.
 
@@ -152,7 +135,7 @@ class Health:
                 known.failure, known.failed_at = attempt.kind, self._clock()
             known.outcomes.append((self._clock(), alive))
 
-    def status(self, provider: str, copies: Collection[CopyState]) -> Status:
+    def status(self, provider: str, copies: Collection[DeploymentState]) -> Status:
         """In one word, by `status_of`; a last outcome that is long ago still counts."""
         with self._lock:
             known = self._providers.get(provider) or _Provider()
@@ -165,11 +148,11 @@ class Health:
     def report(
         self,
         provider: str,
-        copies: Collection[CopyState],
+        copies: Collection[DeploymentState],
         seconds: Mapping[str, float | None],
     ) -> dict[str, Any]:
         """All that is known of one provider, as plain data; ``seconds``: its latencies."""
-        best = min(copies, key=lambda copy: (copy.rests, copy.trial), default=CopyState(""))
+        best = min(copies, key=lambda copy: (copy.rests, copy.trial), default=DeploymentState(""))
         kind, ago = self.last_failure(provider)
         return {
             "status": self.status(provider, copies).value,

@@ -31,7 +31,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         if error is not None:
             future.set_exception(error)
         else:
-            future.set_result(result)  # type: ignore[arg-type] - T may be None itself
+            future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
 
     def run() -> None:
         result = error = None
