@@ -103,6 +103,7 @@ CASES: list[tuple[str, int, Body, K]] = [
     ("openai", 400, oai("Billing hard limit has been reached", "billing_limit_user_error", "billing_hard_limit_reached"), K.QUOTA),
     ("openai", 429, oai("Your team 6f82 has either used all available credits or reached its monthly spending limit.", None), K.QUOTA),
     ("openai", 429, oai("Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 36278. The input or output tokens must be reduced in order to run successfully.", "tokens", "rate_limit_exceeded"), K.RATE_LIMIT),
+    ("openai", 429, oai("Rate limit reached. Please reduce the length of the messages.", "tokens", "rate_limit_exceeded"), K.RATE_LIMIT),
     ("openai", 429, oai("Slow down", "rate_limit_error", "slow_down"), K.RATE_LIMIT),
     ("openai", 503, oai("Slow down", "service_unavailable_error", "slow_down"), K.SERVER),
     ("openai", 503, oai("The engine is currently overloaded, please try again later", "service_unavailable_error", "server_is_overloaded"), K.SERVER),
