@@ -1,7 +1,8 @@
 """One function: the facts of a failed attempt → its kind.
 
 In this order: a transport fault of ours, unless the provider said first what is wrong, by a status or an
-error event (it may well hang up then); what vendors are known to say (:mod:`llm_unified.failures.vendors`); the status.
+error event (it may well hang up then); what vendors are known to say
+(:mod:`llm_unified.failures.vendors`); the status.
 
 The rule for statuses: what is about the *request* is ``bad_request``; what is about the way to the
 provider, its configuration, its state or its limits is a kind after which another provider is asked.
