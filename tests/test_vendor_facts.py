@@ -62,6 +62,7 @@ CASES: list[tuple[str, int, Body, K]] = [
     ("groq", 404, oai("The model `x` does not exist or you do not have access to it.", code="model_not_found"), K.NOT_FOUND),
     ("groq", 400, oai("The model `x` is not active.", code="model_not_active"), K.NOT_FOUND),
     ("groq", 400, oai("The model `x` requires terms acceptance. Please have the org admin accept the terms.", code="model_terms_required"), K.NOT_FOUND),
+    ("groq", 400, oai("The model `distil-whisper-large-v3-en` does not support chat completions"), K.NOT_FOUND),
     ("groq", 403, oai("The model `x` is blocked at the organization level.", "permissions_error", "model_permission_blocked_org"), K.NOT_FOUND),
     ("groq", 403, oai("The model `x` is blocked at the project level.", "permissions_error", "model_permission_blocked_project"), K.NOT_FOUND),
     ("groq", 400, oai("Organization has been restricted. Please reach out to support if you believe this was in error.", code="organization_restricted"), K.AUTH),
