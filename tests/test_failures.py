@@ -109,6 +109,8 @@ def test_a_failed_status_counts_although_its_body_never_came(fault: K) -> None:
     """A 429 whose body stalls, breaks or is garbled is still a 429 with its Retry-After."""
     facts = Facts("groq", 429, {"retry-after": "7"}, fault=fault, reason="body stalled")
     assert classify(facts) == Failure(K.RATE_LIMIT, "", 429, 7.0)
+    event = of_event({"type": "error", "error": {"type": "overloaded_error"}})
+    assert classify(Facts("anthropic", 200, error=event, fault=fault)).kind is K.RATE_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -229,6 +231,15 @@ def test_every_shape_of_envelope_is_read(body: object, codes: set[str], message:
 def test_what_is_no_envelope_is_none(body: bytes) -> None:
     """Nothing is guessed, and nothing raises: not deep nesting, not huge numbers, not garbage."""
     assert read_error(body) is None
+
+
+def test_what_is_read_is_bounded() -> None:
+    """A few levels, the beginning of the message, and codes no longer than any vendor's."""
+    nested = b'{"error":' * 20 + b'"deep"' + b"}" * 20
+    assert read_error(nested) is None
+    assert of_event(json.loads(nested)) == VendorError()
+    found = read_error(envelope(message="m" * 3000, code="c" * 65, param="p" * 201))
+    assert found == VendorError(message="m" * 2000)
 
 
 def test_odd_bytes_around_an_envelope_do_not_hide_it() -> None:
@@ -362,6 +373,7 @@ _HOUR = LONGEST_RETRY_AFTER_SECONDS
         ("Mon, 31 Feb 2026 12:01:30 GMT", None),
         ("Mon, 23 Nov 2026 25:01:30 GMT", None),
         ("Mon, 23 Foo 2026 12:01:30 GMT", None),
+        ("Mon, 99999999999999999999 Nov 2026 12:01:30 GMT", None),
         ("Mon, 23 Nov 2026", None),
         ("12:01:30", None),
         ("2026-11-23T12:01:30Z", 90.0),
@@ -402,6 +414,9 @@ def test_retry_after_is_read_by_its_grammar(value: str, seconds: float | None) -
         ({"x-ratelimit-reset-requests": "-9s"}, None),
         ({"x-ratelimit-reset-requests": "9s9"}, None),
         ({"x-ratelimit-reset-requests": "later"}, None),
+        ({"x-ratelimit-reset-requests": "9" * 65}, None),
+        ({"x-ratelimit-reset-requests": "1m" * 33}, None),
+        ({"retry-after-ms": "9" * 65}, None),
         ({"x-ratelimit-reset": "1741305600000"}, None),
         ({"anthropic-ratelimit-requests-reset": "2026-11-23T12:00:30Z"}, 30.0),
         ({"anthropic-ratelimit-input-tokens-reset": "2026-11-23T12:00:30Z"}, 30.0),

@@ -1,7 +1,8 @@
 """One function: the facts of a failed attempt → its kind.
 
-In this order: a transport fault of ours, unless a failed status came before it (a status is a verdict,
-even if its body stalls); what vendors are known to say (:mod:`llm_unified.failures.vendors`); the status.
+In this order: a transport fault of ours, unless the provider said first what is wrong, by a status or an
+error event (it may well hang up then); what vendors are known to say
+(:mod:`llm_unified.failures.vendors`); the status.
 
 The rule for statuses: what is about the *request* is ``bad_request``; what is about the way to the
 provider, its configuration, its state or its limits is a kind after which another provider is asked.
@@ -98,7 +99,8 @@ _SAYS: Final[Mapping[int, str]] = {
 def classify(facts: Facts, *, now: datetime | None = None) -> Failure:
     """Name the failure. ``now`` (aware, default: the current time) is needed for HTTP dates."""
     status = facts.status
-    if facts.fault is not None and (status is None or status < 400):  # noqa: PLR2004 - HTTP classes
+    said = facts.error is not None or (status is not None and status >= 400)  # noqa: PLR2004 - HTTP classes
+    if facts.fault is not None and not said:
         return Failure(facts.fault, facts.reason, status)
     if not facts.sent:
         return Failure(K.BAD_REQUEST, facts.reason or "refused before anything was sent")

@@ -105,8 +105,8 @@ _MONEY: Final = (  # before the rate limits, whose status and type they often we
 _KEYS: Final = (
     _row(
         K.AUTH,
-        _OPENAI_ERRORS,
-        "invalid_api_key account_deactivated ip_not_authorized unsupported_country_region_territory",
+        f"{_OPENAI_ERRORS}; reported: nat/openplayground#143",
+        "invalid_api_key account_deactivated unsupported_country_region_territory",
     ),
     _row(
         K.AUTH,
@@ -141,7 +141,7 @@ _MODELS: Final = (
     _row(K.NOT_FOUND, f"{_OPENAI_ERRORS}; reported: cursor/cursor#2953", "model_not_found"),
     _row(
         K.NOT_FOUND,
-        "Groq: Model Deprecations",
+        "Groq: Model Deprecations; seen in: SanjeevKGupta/inference-gateway",
         "model_decommissioned model_not_active model_terms_required",
     ),
     _row(
@@ -184,9 +184,9 @@ _MODELS: Final = (
     ),
     _row(
         K.NOT_FOUND,
-        _OPENAI_ERRORS,
-        text=r"\A(?:invalid model ID|The (?:requested )?model \S{1,128} (?:does not exist|has been "
-        r"(?:deprecated|decommissioned|retired)))",
+        f"{_OPENAI_ERRORS}; seen in: SanjeevKGupta/inference-gateway",
+        text=r"\A(?:invalid model ID|The (?:requested )?model \S{1,128} (?:does not exist|does not "
+        r"support chat completions|has been (?:deprecated|decommissioned|retired)))",
         vendors=_OPENAI,
         says="the model is refused",
     ),

@@ -270,7 +270,7 @@ def retired_model() -> Fault:
 
 
 def unsupported_operation() -> Fault:
-    """The model is none for chat: Azure's 400, the others' 404."""
+    """The model is none for chat: Azure's and Groq's 400, the others' 404."""
     return _problem("unsupported_operation", Problem(404, "operation"), K.NOT_FOUND)
 
 
