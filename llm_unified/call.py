@@ -12,10 +12,10 @@ from llm_unified.response import Attempt, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from llm_unified.pool.deployments import Deployment
     from llm_unified.engine import Engine
     from llm_unified.live import LiveStream
     from llm_unified.policy import Verdict
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.response import Embedding, LLMResponse, Outcome, Usage
     from llm_unified.wire.transport import Wire
 

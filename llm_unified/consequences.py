@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from llm_unified.call import PendingAttempt
-    from llm_unified.pool.deployments import Deployment
     from llm_unified.engine import Engine
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.response import Attempt, Usage
     from llm_unified.rotation import Rotation
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from llm_unified.call import Call
-    from llm_unified.pool.deployments import Deployment
     from llm_unified.engine import Engine
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.response import Attempt, Embedding, LLMResponse, Usage
     from llm_unified.settings import Settings
     from llm_unified.wire.connections import Connections

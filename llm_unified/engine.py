@@ -23,9 +23,9 @@ import httpx
 from llm_unified.answer import usage_of
 from llm_unified.call import CALL, Call, NextError
 from llm_unified.coldstart.encoding import postpone
-from llm_unified.pool.deployments import build_model_list, plan
 from llm_unified.errors import BadRequestError, ConfigurationError, LLMError
 from llm_unified.formats import adapt
+from llm_unified.pool.deployments import build_model_list, plan
 from llm_unified.redaction import defuse
 from llm_unified.wire.connections import PooledClient
 from llm_unified.wire.transport import BURST_IDLE, PoolTransport

@@ -27,8 +27,8 @@ from llm_unified.wire.transport import WIRE, Wire, socket_fault
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
-    from llm_unified.pool.deployments import Deployment
     from llm_unified.dispatch import Dispatcher
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.providers import Protocol
     from llm_unified.response import Attempt
 

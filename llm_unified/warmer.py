@@ -25,9 +25,9 @@ from llm_unified.telemetry import log
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
-    from llm_unified.pool.deployments import Deployment
     from llm_unified.dispatch import Dispatcher
     from llm_unified.engine import Engine
+    from llm_unified.pool.deployments import Deployment
     from llm_unified.response import Attempt
     from llm_unified.service import UnifiedLLMService
 
