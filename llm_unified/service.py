@@ -274,6 +274,10 @@ class UnifiedLLMService:
             for name in self.settings.chain
         }
 
+    def status_of(self, provider: str) -> str:
+        """``get_health()[provider]["status"]`` alone."""
+        return self._runtime.book.health.status(provider, self._runtime.states(provider)).value
+
     @property
     def health(self) -> Health:
         """What is known of each provider; for the warmer."""

@@ -7,9 +7,9 @@ from typing import Final
 
 from llm_unified.failures.table import KEY_KINDS
 from llm_unified.observe.logs import log
-from llm_unified.pool.lease import Lease
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
+from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
 from llm_unified.response import Attempt
 from llm_unified.response import FailureKind as K

@@ -52,9 +52,10 @@ class Plan:
         self._base_model = base_model
         self._access = Access.of(params)
         provider = LlmProviders(vendor.litellm_name)
-        self._config: Any = ProviderConfigManager.get_provider_chat_config(
+        config: Any = ProviderConfigManager.get_provider_chat_config(
             model=self.model, provider=provider, base_model=base_model
         )
+        self._config = config
         self._url = yarl.URL(vendor.chat_url(self._access, self.model), encoded=True)
         self._headers = vendor.headers(self._access)
         self._plain = {

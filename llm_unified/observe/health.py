@@ -19,14 +19,14 @@ from llm_unified.failures.table import FOLLOWS, Consequence
 from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
 
-__all__ = ["DeploymentState", "Health", "Status", "is_alive", "status_of"]
+__all__ = ["Health", "Status", "is_alive", "status_of"]
 
 RECENT: Final = 300.0
 """Seconds for which an outcome counts."""
 _KEPT: Final = 20
 _SICK: Final = 3
 _SHAKY: Final = 0.2
-_WRONG: Final = frozenset({FailureKind.AUTH, FailureKind.NOT_FOUND})
+_WRONG: Final = frozenset({FailureKind.AUTH, FailureKind.NOT_FOUND, FailureKind.QUOTA})
 
 
 class Status(StrEnum):
@@ -34,7 +34,7 @@ class Status(StrEnum):
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
-    """It answers, but not always, or not with all its copies."""
+    """It answers, but not always, or not with all its deployments."""
     UNHEALTHY = "unhealthy"
     """Calls go to the next provider."""
     MISCONFIGURED = "misconfigured"
@@ -55,25 +55,25 @@ def is_alive(attempt: Attempt) -> bool:
 
 
 def status_of(
-    copies: Collection[DeploymentState], outcomes: Iterable[bool], *, denied: Collection[str] = ()
+    states: Collection[DeploymentState], outcomes: Iterable[bool], *, denied: Collection[str] = ()
 ) -> Status:
-    """The rule. ``outcomes``: the recent ones, oldest first; ``denied``: copies whose key is refused.
+    """The rule. ``outcomes``: the recent ones, oldest first; ``denied``: deployments whose key is refused.
 
-    * misconfigured: the key or the model of every copy is refused;
-    * unhealthy: every copy rests, or the last three outcomes were failures;
-    * degraded: some copy rests or is refused, the last outcome was a failure, or a fifth of them;
+    * misconfigured: the key or the model of every deployment is refused;
+    * unhealthy: every deployment cools down, or the last three outcomes were failures;
+    * degraded: some deployment cools down or is refused, the last outcome was a failure, or a fifth of them;
     * unknown: none of these, and nothing was ever asked.
     """
     seen = list(outcomes)
-    wrong = [copy for copy in copies if copy.kind in _WRONG or copy.id in denied]
-    resting = [copy for copy in copies if copy.breaker != "closed" or copy in wrong]
-    if copies and len(wrong) == len(copies):
+    wrong = [s for s in states if s.kind in _WRONG or s.deployment.id in denied]
+    cooling = [s for s in states if s.breaker != "closed" or s in wrong]
+    if states and len(wrong) == len(states):
         return Status.MISCONFIGURED
-    if copies and len(resting) == len(copies):
+    if states and len(cooling) == len(states):
         return Status.UNHEALTHY
     if len(seen) >= _SICK and not any(seen[-_SICK:]):
         return Status.UNHEALTHY
-    if resting or (seen and (not seen[-1] or seen.count(False) >= _SHAKY * len(seen))):
+    if cooling or (seen and (not seen[-1] or seen.count(False) >= _SHAKY * len(seen))):
         return Status.DEGRADED
     return Status.HEALTHY if seen else Status.UNKNOWN
 
@@ -135,7 +135,7 @@ class Health:
                 known.failure, known.failed_at = attempt.kind, self._clock()
             known.outcomes.append((self._clock(), alive))
 
-    def status(self, provider: str, copies: Collection[DeploymentState]) -> Status:
+    def status(self, provider: str, states: Collection[DeploymentState]) -> Status:
         """In one word, by `status_of`; a last outcome that is long ago still counts."""
         with self._lock:
             known = self._providers.get(provider) or _Provider()
@@ -143,33 +143,33 @@ class Health:
             recent = [alive for at, alive in known.outcomes if at >= oldest]
             if not recent and known.outcomes:
                 recent = [known.outcomes[-1][1]]
-            return status_of(copies, recent, denied=known.denied)
+            return status_of(states, recent, denied=known.denied)
 
     def report(
         self,
         provider: str,
-        copies: Collection[DeploymentState],
+        states: Collection[DeploymentState],
         seconds: Mapping[str, float | None],
     ) -> dict[str, Any]:
         """All that is known of one provider, as plain data; ``seconds``: its latencies."""
-        best = min(copies, key=lambda copy: (copy.rests, copy.trial), default=DeploymentState(""))
+        best = min(states, key=lambda s: (s.cooldown_seconds, s.half_open), default=None)
         kind, ago = self.last_failure(provider)
         return {
-            "status": self.status(provider, copies).value,
-            "breaker": best.breaker,
-            "rests_for": best.rests,
+            "status": self.status(provider, states).value,
+            "breaker": "closed" if best is None else best.breaker,
+            "rests_for": 0.0 if best is None else best.cooldown_seconds,
             "last_failure": None if kind is None else kind.value,
             "seconds_since_failure": ago,
             "p50_seconds": seconds.get("p50"),
             "p95_seconds": seconds.get("p95"),
             "pings": self.pings(provider),
             "copies": {
-                copy.id: {
-                    "breaker": copy.breaker,
-                    "rests_for": copy.rests,
-                    "reason": None if copy.kind is None else copy.kind.value,
+                state.deployment.id: {
+                    "breaker": state.breaker,
+                    "rests_for": state.cooldown_seconds,
+                    "reason": None if state.kind is None else state.kind.value,
                 }
-                for copy in copies
+                for state in states
             },
         }
 

@@ -34,6 +34,13 @@ class DeploymentState:
     half_open: bool = False
     """A probe decides, as soon as ``cooldown_seconds`` are over."""
 
+    @property
+    def breaker(self) -> str:
+        """``"closed"``, ``"open"``, or ``"half-open"`` when the cooldown is over and a probe is due."""
+        if self.cooldown_seconds > 0.0:
+            return "open"
+        return "half-open" if self.half_open else "closed"
+
 
 class Standing:
     """The breakers of all endpoints and credentials."""

@@ -165,7 +165,9 @@ class ConnectionPool:
             exchange.requests -= 1
             exchange.fail(FailureKind.BAD_REQUEST, "no HTTP request can be made of it")
         except Exception as error:  # noqa: BLE001 - facts are noted, foreign text and frames go no further
-            note_fault(exchange, error.__cause__ if isinstance(error, _SentOnceError) else error)
+            note_fault(
+                exchange, (error.__cause__ or error) if isinstance(error, _SentOnceError) else error
+            )
         else:
             exchange.receive(response.status, response.headers.items(), request)
             return response
