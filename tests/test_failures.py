@@ -57,7 +57,7 @@ def kind_of(status: int, body: bytes, vendor: str = "openai") -> K:
         (408, b"", K.TIMEOUT),
         (302, b"", K.INVALID_RESPONSE),
         (400, b"", K.BAD_REQUEST),
-        (413, b"", K.CONTEXT_LENGTH),
+        (413, b"", K.BAD_REQUEST),
         (418, b"", K.BAD_REQUEST),
         (422, b"", K.BAD_REQUEST),
         (400, envelope(code="context_length_exceeded"), K.CONTEXT_LENGTH),

@@ -165,7 +165,7 @@ def chunk_of(event: dict[str, Any]) -> Piece:
     content = delta.get("content")
     if content:
         piece.text = content if content.__class__ is str else text_of(content, "content")
-    if len(delta) > 1:
+    if len(delta) > 1 or content is None:
         _read_more(piece, delta)
     return piece
 

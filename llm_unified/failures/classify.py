@@ -13,7 +13,6 @@ provider, its configuration, its state or its limits is a kind after which anoth
 * 408 → ``timeout``.  429, 529 → ``rate_limit``.
 * 409, 423, 424, 425, 449, 499 and every 5xx → ``server``: a lock, a race, a failed dependency, "retry",
   or a gateway that takes us for gone although we wait.
-* 413 → ``context_length``: more than this provider takes, another may take it.
 * any other 4xx → ``bad_request``.
 """
 
@@ -74,7 +73,6 @@ _STATUSES: Final[Mapping[int, K]] = {
     408: K.TIMEOUT,
     409: K.SERVER,
     410: K.NOT_FOUND,
-    413: K.CONTEXT_LENGTH,
     421: K.CONNECTION,
     423: K.SERVER,
     424: K.SERVER,

@@ -42,7 +42,6 @@ STATUS_KINDS: Mapping[int, FailureKind] = {
     407: K.CONNECTION,
     408: K.TIMEOUT,
     409: K.SERVER,
-    413: K.CONTEXT_LENGTH,
     421: K.CONNECTION,
     423: K.SERVER,
     424: K.SERVER,
@@ -212,7 +211,9 @@ def status(
     kind = STATUS_KINDS.get(code, K.SERVER if code >= 500 else K.BAD_REQUEST)  # noqa: PLR2004
     more = dict(headers or {})
     problem = Problem(code, reason, message, param)
-    rest = {"by_provider": {"groq": K.RATE_LIMIT}} if code == 413 and not message else {}  # noqa: PLR2004
+    rest = {}
+    if code == 413 and not message:  # noqa: PLR2004 - Groq: tokens per minute
+        rest = {"by_provider": {"groq": K.RATE_LIMIT, "anthropic": K.CONTEXT_LENGTH}}
     return _problem(f"status_{code}", problem, kind, lambda _: more, **rest)
 
 
