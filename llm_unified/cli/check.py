@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llm_unified import __version__
-from llm_unified.cli.load import inspected
-from llm_unified.settings import Settings, fingerprint
+from llm_unified.cli.load import existing
+from llm_unified.settings import Settings, fingerprint, inspect_settings
 from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
     from llm_unified.cli.output import Output
     from llm_unified.settings import DeploymentSettings, ProviderSettings
     from llm_unified.settings.assembly import Assembly
 
-__all__ = ["hints", "run"]
+__all__ = ["run"]
 
 WRONG = 2
 _UNITS = {option.name: option.unit for option in (*OPTIONS, *PROVIDER_OPTIONS)}
@@ -51,9 +50,9 @@ class Row:
                 return f"{self.value} {unit}".rstrip()
 
 
-def run(options: argparse.Namespace, out: Output) -> int:
-    """Show everything, or all problems."""
-    found = inspected(options)
+def run(out: Output, config: str | None, *, everything: bool) -> int:
+    """Show all that is set, or all problems."""
+    found = inspect_settings(config_file=existing(config))
     if found.problems:
         if out.as_json:
             out.data({"ok": False, "error": "configuration", "problems": found.problems})
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace, out: Output) -> int:
         return WRONG
     settings = Settings(**found.values)
     out.keep_secret(settings.secrets())
-    remarks = [*_remarks(found), *hints(settings)]
+    remarks = [*_remarks(found), *_hints(settings)]
     blocks = {
         provider.name: list(provider_rows(settings, provider)) for provider in settings.providers
     }
@@ -74,10 +73,10 @@ def run(options: argparse.Namespace, out: Output) -> int:
         return 0
     out.line("chain: " + " → ".join(settings.chain), "bold")
     out.line()
-    everything = [*settings_rows(settings), *(row for rows in blocks.values() for row in rows)]
-    rows = [row for row in everything if options.all or _worth_showing(row)]
-    out.table(("SETTING", "VALUE", "FROM"), [(row.name, row.shown(), row.origin) for row in rows])
-    if hidden := len(everything) - len(rows):
+    rows = [*settings_rows(settings), *(row for rows in blocks.values() for row in rows)]
+    shown = [row for row in rows if everything or _worth_showing(row)]
+    out.table(("SETTING", "VALUE", "FROM"), [(row.name, row.shown(), row.origin) for row in shown])
+    if hidden := len(rows) - len(shown):
         out.line(f"… and {hidden} defaults (--all shows them)", "dim")
     out.line()
     for remark in remarks:
@@ -147,7 +146,7 @@ def _worth_showing(row: Row) -> bool:
     return row.origin != "default" or "." in row.name or row.name.endswith("_provider")
 
 
-def hints(settings: Settings) -> Iterator[str]:
+def _hints(settings: Settings) -> Iterator[str]:
     """Yield what is allowed and probably not meant."""
     yield from _chain_hints(settings)
     if settings.pool_size == 1:

@@ -1,5 +1,5 @@
-"""``llm-unified drill``: a rehearsal of failover. A provider is broken by pointing its address at a
-dead end on this machine, with a made-up key: nothing is sent to it."""
+"""``llm-unified drill``: failover, practised. A provider is broken by pointing its address at a dead end
+on this machine, with a made-up key: nothing is sent to it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from llm_unified.providers import provider_row
 from llm_unified.service import UnifiedLLMService
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from llm_unified.cli.output import Cell, Output
     from llm_unified.response import Attempt
@@ -29,11 +28,12 @@ __all__ = ["run", "with_broken"]
 
 DOWN: Final = 1
 _LOCAL: Final = "local"
+_HEADERS: Final = ("BROKEN", "ANSWERED BY", "AFTER", "LOST", "FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One rehearsal."""
+    """Who was broken, and what became of a call."""
 
     broken: tuple[str, ...]
     attempts: tuple[Attempt, ...]
@@ -54,70 +54,69 @@ class Case:
         return sum(attempt.seconds for attempt in self.failed)
 
 
-def run(options: argparse.Namespace, out: Output) -> int:
+def run(out: Output, config: str | None, *, hang: bool, tokens: int) -> int:
     """Break nobody, each provider in turn, and more and more of the chain; show who answers."""
     from llm_unified.testing.background import BackgroundLoop
     from llm_unified.testing.traps import Traps
 
-    settings = loaded(options, out)
+    settings = loaded(out, config)
+    todo = _cases(settings.chain)
+    if not out.as_json:
+        out.line("chain: " + " → ".join(settings.chain), "bold")
+        if hang:
+            seconds = _longest(settings, todo)
+            out.line(f"Silence is waited for: this may take up to {seconds:.0f} s.")
+        out.line()
+    cases: list[Case] = []
     loop = BackgroundLoop("llm-drill")
     traps = Traps(loop)
+
+    def rows() -> Iterator[list[Cell]]:
+        """Yield each case as soon as it is over: with silence, one takes minutes."""
+        dead_end = traps.origin("blackhole" if hang else "refused")
+        for broken in todo:
+            who = ", ".join(broken) or "nobody"
+            with out.progress(f"{len(cases) + 1} of {len(todo)}: {who} broken"):
+                cases.append(asyncio.run(_drilled(settings, broken, dead_end, tokens)))
+            yield _row(cases[-1])
+
     try:
-        dead_end = traps.origin("blackhole" if options.hang else "refused")
-        cases = _run_all(settings, dead_end, options, out)
+        if out.as_json:
+            list(rows())
+        else:
+            out.table(_HEADERS, rows(), _widths(settings.chain))
     finally:
         traps.close()
         loop.close()
+    return _verdict(settings, cases, out)
+
+
+def _verdict(settings: Settings, cases: list[Case], out: Output) -> int:
+    """Say what the cases show; return the exit code."""
     failed = [case for case in cases if case.error]
     warnings = _warnings(cases)
+    well = not failed and not warnings
     if out.as_json:
-        shown = [_as_data(case) for case in cases]
-        out.data({"ok": not failed and not warnings, "warnings": warnings, "cases": shown})
-        return DOWN if failed or warnings else 0
+        out.data({"ok": well, "warnings": warnings, "cases": [_as_data(case) for case in cases]})
+        return 0 if well else DOWN
     out.line()
     for warning in warnings:
         out.note(f"warning: {warning}; see llm-unified ping")
-    if not failed and not warnings:
+    for case in failed:
+        broken = ", ".join(case.broken) or "nobody"
+        out.note(f"Nobody answers with {broken} broken. {_next_step(settings, case)}")
+    if well:
         slowest = milliseconds(max(case.lost for case in cases))
         out.line(f"ok: somebody answers in every case; failover costs at most {slowest}.", "good")
-        return 0
-    for case in failed:
-        out.note(
-            f"Nobody answers with {', '.join(case.broken) or 'nobody'} broken. {_next_step(settings, case)}"
-        )
-    return DOWN
+    return 0 if well else DOWN
 
 
-def _run_all(
-    settings: Settings, dead_end: str, options: argparse.Namespace, out: Output
-) -> list[Case]:
-    """Rehearse each case and show it at once: with silence, one takes minutes."""
-    todo = _cases(settings.chain)
-    headers = ("BROKEN", "ANSWERED BY", "AFTER", "OF WHICH LOST", "FAILED")
-    widths = [
-        max(len(headers[0]), *(len(", ".join(broken) or "nobody") for broken in todo)),
-        max(len(headers[1]), *map(len, settings.chain)),
-        len("120000 ms"),
-        len(headers[3]),
-        0,
-    ]
-    if not out.as_json:
-        out.line("chain: " + " → ".join(settings.chain), "bold")
-        if options.hang:
-            out.line(
-                f"Silence is waited for: this may take up to {_longest(settings, todo):.0f} s."
-            )
-        out.line()
-        out.row([(text, "dim") for text in headers], widths)
-        out.flush()
-    cases = []
-    for broken in todo:
-        case = asyncio.run(_rehearsed(settings, broken, dead_end, options.tokens))
-        cases.append(case)
-        if not out.as_json:
-            out.row(_row(case), widths)
-            out.flush()
-    return cases
+def _widths(chain: tuple[str, ...]) -> list[int]:
+    """Return how wide the columns become; the most failures are those of the whole chain."""
+    most = ", ".join(f"{name}: connection" for name in chain)
+    broken = max(len(", ".join(case)) for case in _cases(chain))
+    figures = len("120000 ms")
+    return [max(6, broken), max(11, *map(len, chain)), figures, figures, len(most)]
 
 
 def _longest(settings: Settings, todo: list[tuple[str, ...]]) -> float:
@@ -182,9 +181,7 @@ def _diverted(provider: str, deployment: DeploymentSettings, dead_end: str) -> D
     )
 
 
-async def _rehearsed(
-    settings: Settings, broken: tuple[str, ...], dead_end: str, tokens: int
-) -> Case:
+async def _drilled(settings: Settings, broken: tuple[str, ...], dead_end: str, tokens: int) -> Case:
     async with UnifiedLLMService(with_broken(settings, broken, dead_end)) as service:
         try:
             response = await service.generate_response_async(QUESTION, max_tokens=tokens)

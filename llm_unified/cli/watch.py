@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -15,17 +16,17 @@ from llm_unified.errors import LLMError
 from llm_unified.service import UnifiedLLMService
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
-    from rich.table import Table
-
-    from llm_unified.cli.output import Output
-    from llm_unified.settings import Settings
+    from llm_unified.cli.output import Cell, Output
 
 __all__ = ["run"]
 
 DOWN: Final = 1
+_HEADERS: Final = (
+    *("provider", "health", "turn", "first token", "p50 whole", "asked", "errors"),
+    "last problem",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Row:
     health: str
     """All rounds together, as `UnifiedLLMService.get_health` sees it."""
     turn: str
-    """The pool copy whose turn it was."""
+    """The deployment whose turn it was."""
     seconds: float | None
     """Until the first token."""
     median: float | None
@@ -56,43 +57,41 @@ class Round:
     time: datetime
     rows: tuple[Row, ...]
 
-    @property
-    def up(self) -> bool:
-        return all(row.up for row in self.rows)
 
-
-def run(options: argparse.Namespace, out: Output) -> int:
+def run(
+    out: Output,
+    config: str | None,
+    *,
+    provider: tuple[str, ...],
+    every: float,
+    count: int | None,
+    tokens: int,
+) -> int:
     """Show rounds until there were enough of them, or somebody presses Ctrl-C."""
-    settings = loaded(options, out)
-    names = chosen(settings, options.provider)
-    # A round shows failures itself; who rests after one must not be skipped in the next.
+    settings = loaded(out, config)
+    names = chosen(settings, provider)
+    # A round shows failures itself; who cools down after one must not be skipped in the next.
     settings = settings.model_copy(update={"cooldown": 0.0, "redis_url": None, "retries": 0})
-    if sys.stdout.isatty() and not out.as_json:
-        return asyncio.run(_live(settings, names, options))
-    return asyncio.run(_lines(settings, names, options, out))
+    limit = min(settings.deadline, max(every, settings.connect_timeout))
 
+    async def rounds() -> AsyncGenerator[Round, None]:
+        async with UnifiedLLMService(settings) as service:
+            number = 0
+            while count is None or number < count:
+                if number:
+                    await asyncio.sleep(every)
+                number += 1
+                rows = await asyncio.gather(*(_row(service, n, tokens, limit) for n in names))
+                yield Round(number, datetime.now().astimezone(), tuple(rows))
 
-async def _rounds(
-    settings: Settings, names: tuple[str, ...], options: argparse.Namespace
-) -> AsyncIterator[Round]:
-    async with UnifiedLLMService(settings) as service:
-        number = 0
-        while options.count is None or number < options.count:
-            if number:
-                await asyncio.sleep(options.every)
-            number += 1
-            limit = min(settings.deadline, max(options.every, settings.connect_timeout))
-            rows = await asyncio.gather(
-                *(_row(service, name, options.tokens, limit) for name in names)
-            )
-            yield Round(number, datetime.now().astimezone(), tuple(rows))
+    up = asyncio.run(_shown(rounds(), every, out))
+    return 0 if up else DOWN
 
 
 async def _row(service: UnifiedLLMService, name: str, tokens: int, limit: float) -> Row:
     outcome = await probe(service, name, tokens, deadline=limit)
     stats = service.get_stats()["stats"]
     health = service.get_health().get(name, {})  # knows the chain only
-    latency = stats["latency_by_provider"].get(name, {})
     attempt = None if isinstance(outcome, LLMError) else outcome
     up = attempt is not None and answers(attempt)
     return Row(
@@ -101,92 +100,70 @@ async def _row(service: UnifiedLLMService, name: str, tokens: int, limit: float)
         health=health.get("status", "healthy" if up else "unhealthy"),
         turn=attempt.deployment if attempt else "-",
         seconds=(attempt.first_token_seconds or attempt.seconds) if attempt else None,
-        median=latency.get("p50"),
+        median=stats["latency_by_provider"].get(name, {}).get("p50"),
         asked=stats["requests_by_provider"].get(name, 0),
         errors=stats["errors_by_provider"].get(name, 0),
         problem="" if up else words(outcome),
     )
 
 
-async def _lines(
-    settings: Settings, names: tuple[str, ...], options: argparse.Namespace, out: Output
-) -> int:
-    up = True
-    async for moment in _rounds(settings, names, options):
-        up = moment.up
-        if out.as_json:
-            out.data(_as_data(moment), compact=True)
-        else:
-            parts = [
-                f"{row.provider} {'up ' + milliseconds(row.seconds) if row.up else _down(row)}"
-                for row in moment.rows
-            ]
-            out.line(f"{moment.time.isoformat(timespec='seconds')}  " + " | ".join(parts))
-            out.flush()
-    return 0 if up else DOWN
-
-
-def _down(row: Row) -> str:
-    return f"DOWN ({row.problem}; {row.errors} of {row.asked} failed)"
-
-
-async def _live(settings: Settings, names: tuple[str, ...], options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console()  # it respects NO_COLOR
-    up = True
-    with console.status("asking …") as status:
-        rounds = _rounds(settings, names, options)
-        first = await anext(rounds)
-        status.stop()
-        with Live(_table(first, options.every), console=console, auto_refresh=False) as live:
-            up = first.up
+async def _shown(rounds: AsyncGenerator[Round, None], every: float, out: Output) -> bool:
+    """Show each round; return whether all were up in the last one."""
+    up, draw = True, None
+    with ExitStack() as screen:
+        waiting = screen.enter_context(ExitStack())
+        waiting.enter_context(out.progress("asking"))
+        async with aclosing(rounds):
             async for moment in rounds:
-                up = moment.up
-                live.update(_table(moment, options.every), refresh=True)
-    return 0 if up else DOWN
+                waiting.close()
+                up = all(row.up for row in moment.rows)
+                when = moment.time.isoformat(timespec="seconds")
+                if out.as_json:
+                    out.data(_as_data(moment, when, up=up), compact=True)
+                elif sys.stdout.isatty():
+                    draw = draw or screen.enter_context(out.live())
+                    title = f"round {moment.number} at {moment.time:%H:%M:%S}, every {every:g} s"
+                    draw(f"{title}, Ctrl-C ends", _HEADERS, [_cells(row) for row in moment.rows])
+                else:
+                    out.line(f"{when}  " + " | ".join(map(_phrase, moment.rows)))
+                    out.flush()
+    return up
 
 
-def _table(moment: Round, every: float) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        title=f"round {moment.number} at {moment.time:%H:%M:%S}, every {every:g} s, Ctrl-C ends",
-        title_justify="left",
-    )
-    for title in ("provider", "health", "turn"):
-        table.add_column(title)
-    for title in ("first token", "p50 whole", "asked", "errors"):
-        table.add_column(title, justify="right")
-    table.add_column("last problem")
-    for row in moment.rows:
-        table.add_row(
-            row.provider,
-            Text(row.health, "green" if row.up else "bold red"),
-            row.turn,
-            milliseconds(row.seconds),
-            milliseconds(row.median),
-            str(row.asked),
-            str(row.errors),
-            Text(row.problem),
-        )
-    return table
+def _phrase(row: Row) -> str:
+    if row.up:
+        return f"{row.provider} up {milliseconds(row.seconds)}"
+    return f"{row.provider} DOWN ({row.problem}; {row.errors} of {row.asked} failed)"
 
 
-def _as_data(moment: Round) -> dict[str, Any]:
+def _cells(row: Row) -> list[Cell]:
+    return [
+        row.provider,
+        (row.health, "good" if row.up else "bad"),
+        row.turn,
+        milliseconds(row.seconds),
+        milliseconds(row.median),
+        str(row.asked),
+        str(row.errors),
+        row.problem,
+    ]
+
+
+def _as_data(moment: Round, when: str, *, up: bool) -> dict[str, Any]:
+    def thousandths(seconds: float | None) -> float | None:
+        return None if seconds is None else round(seconds * 1000, 1)
+
     return {
         "round": moment.number,
-        "time": moment.time.isoformat(timespec="seconds"),
-        "ok": moment.up,
+        "time": when,
+        "ok": up,
         "providers": {
             row.provider: {
                 "up": row.up,
                 "health": row.health,
                 "turn": row.turn,
-                "first_token_ms": None if row.seconds is None else round(row.seconds * 1000, 1),
-                "p50_ms": None if row.median is None else round(row.median * 1000, 1),
+                "first_token_ms": thousandths(row.seconds),
+                "p50_ms": thousandths(row.median),
                 "requests": row.asked,
                 "errors": row.errors,
                 "problem": row.problem or None,

@@ -1,7 +1,7 @@
 """The main job as one program: ``llm-unified demo``, and ``examples/test_llm_service.py``.
 
 It runs on what is configured, and where nothing is, on the embedded model and a simulated provider.
-`cast` chooses who plays, `play` does it, and how it looks is the business of `llm_unified.cli.demo`.
+`cast` chooses who plays, `play` makes claims and checks them, `llm_unified.cli.demo` shows them.
 """
 
 from __future__ import annotations

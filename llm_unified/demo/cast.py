@@ -23,14 +23,11 @@ class Cast:
     """Who plays."""
 
     settings: Settings
-    rehearsal: Settings
+    broken: Settings
     """For the failover: the first of its chain cannot be reached."""
+    remarks: tuple[str, ...]
     tool_user: str | None = None
     """Who makes the tool call; ``None``: the chain decides."""
-    remarks: tuple[str, ...] = ()
-    next_step: str = ""
-    """What to do when all is well."""
-    about_failover: tuple[str, ...] = ()
     lacking: tuple[str, ...] | None = None
     """What keeps the embedded model from taking part; ``None``: nobody expects it to."""
 
@@ -45,56 +42,39 @@ def choose_cast(simulator: Simulator, config_file: str | None = None) -> Cast:
         provider.always(replies.auto())
     found = inspect_settings(config_file=config_file)
     lacking = missing_packages()
-    if found.problems == [NOTHING]:
-        return _understudies(simulator, config_file, lacking)
-    problems = list(found.problems)
-    if not problems and "local" in Settings(**found.values).chain:
-        problems += lacking
-    if problems:
-        raise ConfigurationError(problems)
-    settings = Settings(**found.values)
-    first = settings.chain[0]
-    if settings.fallback_providers:
-        chain = (first, *settings.fallback_providers)
-        rehearsal = settings.model_copy(update={"enable_fallback": True})
-        remarks = [
-            f"{first} gets an address where nobody listens; nothing is sent to the real one."
-        ]
-        if not settings.enable_fallback:
-            remarks.append(
-                "LLM_ENABLE_FALLBACK is off, so this shows what would happen if it were on."
-            )
+    if nothing := found.problems == [NOTHING]:
+        helper = "simulated_anthropic" if lacking else "local"
+        chain: tuple[str, ...] = ("simulated_openai", helper)
+        remarks = ["Nothing is configured, so this runs on what comes along:"]
+        remarks += [f"{name}: {_described(name)}" for name in chain]
+        settings = failover = _with(simulator, config_file, chain)
     else:
-        helper = "simulated_openai" if first == "local" or lacking else "local"
-        chain = (helper, first) if first == "local" else (first, helper)
-        rehearsal = _settings(simulator, config_file, chain)
-        remarks = [f"{first} is alone, so {_described(helper)} stands beside it here."]
+        problems = list(found.problems)
+        if not problems and "local" in Settings(**found.values).chain:
+            problems += lacking
+        if problems:
+            raise ConfigurationError(problems)
+        settings = Settings(**found.values)
+        chain, remarks = settings.chain[:1], []
+        failover = settings.model_copy(update={"enable_fallback": True})
+        if settings.fallback_providers and not settings.enable_fallback:
+            remarks = ["LLM_ENABLE_FALLBACK is off: the failover shows what it would do."]
+        elif not settings.fallback_providers:
+            helper = "simulated_openai" if "local" in chain or lacking else "local"
+            remarks = [f"{chain[0]} is alone, so {_described(helper)} stands beside it."]
+            chain = (helper, *chain) if "local" in chain else (*chain, helper)
+            failover = _with(simulator, config_file, chain)
+    dead_end = simulator.traps.origin("refused")
     return Cast(
         settings,
-        with_broken(rehearsal, chain[:1], simulator.traps.origin("refused")),
-        about_failover=tuple(remarks),
+        with_broken(failover, chain[:1], dead_end),
+        tuple(remarks),
+        chain[1] if nothing else None,
+        tuple(lacking) if nothing else None,
     )
 
 
-def _understudies(simulator: Simulator, config_file: str | None, lacking: list[str]) -> Cast:
-    """Return those who play where nothing is configured."""
-    chain = ("simulated_openai", "simulated_anthropic" if lacking else "local")
-    settings = _settings(simulator, config_file, chain)
-    return Cast(
-        settings,
-        with_broken(settings, chain[:1], simulator.traps.origin("refused")),
-        tool_user=chain[1],
-        remarks=(
-            "Nothing is configured, so this runs on what comes along:",
-            *(f"{name}: {_described(name)}" for name in chain),
-        ),
-        next_step="Next: set OPENAI_API_KEY (or GROQ_, ANTHROPIC_, AZURE_OPENAI_…) and run this again.",
-        about_failover=(f"{chain[0]} gets an address where nobody listens.",),
-        lacking=tuple(lacking),
-    )
-
-
-def _settings(simulator: Simulator, config_file: str | None, chain: tuple[str, ...]) -> Settings:
+def _with(simulator: Simulator, config_file: str | None, chain: tuple[str, ...]) -> Settings:
     """Return the settings with this chain, in which simulated providers may be."""
     simulated = {
         f"simulated_{provider.name}": {

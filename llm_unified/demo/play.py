@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_unified.cli.check import provider_rows, settings_rows
 from llm_unified.cli.output import milliseconds
 from llm_unified.errors import LLMError
-from llm_unified.service import UnifiedLLMService
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
-    from llm_unified.demo.cast import Cast
     from llm_unified.response import Attempt, LLMResponse
+    from llm_unified.service import UnifiedLLMService
 
-__all__ = ["STEPS", "Check", "Step", "Witness", "perform"]
+__all__ = ["Claim", "Witness", "perform"]
 
 QUESTION: Final = "What is the capital of France? Answer in one short sentence."
-WEATHER_QUESTION: Final = "What is the weather in Rome?"
 TOOL: Final = {
     "type": "function",
     "function": {
@@ -36,43 +32,31 @@ TOOL: Final = {
 }
 LIMITS: Final[dict[str, Any]] = {"max_tokens": 500, "deadline": 30.0}
 """Enough tokens for a model that thinks before it speaks."""
-WARM_UP: Final = 90.0
-"""Seconds for loading LiteLLM and the embedded model, too; on a busy machine that takes its time."""
-STEPS: Final = 6
+WARM_UP_SECONDS: Final = 90.0
+"""For loading LiteLLM and the embedded model, too; on a busy machine that takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One claim, whether it is true, and what to do if not."""
+class Claim:
+    """What is said to be so, and whether it is."""
 
-    claim: str
+    step: str
+    text: str
     held: bool
-    shown: str = ""
-    """What a model said."""
+    said: str = ""
+    """What a model answered."""
+    attempts: tuple[Attempt, ...] = ()
     next_step: str = ""
+    """What to do if it is not so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one part of the demonstration did."""
-
-    name: str
-    title: str
-    checks: tuple[Check, ...]
-    remarks: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    """A table; its first row are the headers."""
-    data: Any = None
-    """The same for programs."""
-
-
-@dataclass(slots=True)
 class Witness:
     """Asks a service, and remembers what it was told in order to compare it with the statistics."""
 
-    service: UnifiedLLMService
-    calls: int = 0
-    attempts: list[Attempt] = field(default_factory=list)
+    def __init__(self, service: UnifiedLLMService) -> None:
+        self.service = service
+        self.calls = 0
+        self.attempts: list[Attempt] = []
 
     async def ask(
         self, messages: Sequence[dict[str, Any]], **options: Any
@@ -98,223 +82,74 @@ class Witness:
         )
 
 
-async def perform(cast: Cast, say: Callable[[str], None]) -> AsyncGenerator[Step, None]:
-    """Play step by step. ``say`` is told what takes time, before it does."""
-    say("reading the configuration")
-    yield _configuration(cast)
-    async with (
-        UnifiedLLMService(cast.settings) as service,
-        UnifiedLLMService(cast.rehearsal) as rehearsal,
-    ):
-        witness, second = Witness(service), Witness(rehearsal)
-        say("loading LiteLLM (a few seconds, once per process), opening connections")
-        yield await _warm_up(service)
-        say(f"asking {', '.join(p.name for p in cast.settings.providers)}")
-        yield await _ask_each(witness)
-        say("making a tool call")
-        yield await _call_a_tool(witness, cast.tool_user)
-        say(f"breaking {_real(cast.rehearsal.chain[0])}")
-        yield await _fail_over(second, cast)
-        say("counting")
-        yield _statistics(witness, second)
-
-
-def _configuration(cast: Cast) -> Step:
-    settings = cast.settings
-    rows = [row for row in settings_rows(settings) if row.origin != "default"]
-    for provider in settings.providers:
-        rows += provider_rows(settings, provider)
-    found = [
-        (row.name, row.shown(), row.origin.replace("argument", "this program"))
-        for row in rows
-        if row.shown() != "none"
-    ]
-    whole = Check(f"the configuration is whole: {' → '.join(settings.chain)}", held=True)
-    return Step(
-        "configuration",
-        "Configuration",
-        (whole, *_real_model(cast)),
-        cast.remarks,
-        (("SETTING", "VALUE", "FROM"), *found),
-        {
-            "chain": list(settings.chain),
-            "settings": {row.name: {"value": row.value, "origin": row.origin} for row in rows},
-        },
-    )
-
-
-def _real_model(cast: Cast) -> tuple[Check, ...]:
-    if cast.lacking is None:
-        return ()
-    claim = "a real model takes part, without a key"
-    return (Check(claim, not cast.lacking, next_step=" ".join(cast.lacking)),)
-
-
-async def _warm_up(service: UnifiedLLMService) -> Step:
-    began = time.monotonic()
-    warm = await service.warm_connections(timeout=WARM_UP)
-    seconds = time.monotonic() - began
-    health = service.get_health()
-    checks = []
+async def perform(
+    witness: Witness, failover: Witness, tool_user: str | None = None
+) -> AsyncGenerator[Claim, None]:
+    """Play claim by claim; the first provider of ``failover`` cannot be reached."""
+    warm = await witness.service.warm_connections(timeout=WARM_UP_SECONDS)
     for name, alive in warm.items():
-        pings = health[name]["pings"]
-        answered = pings["total_pings"] - pings["failures"]
-        claim = f"{name} is warm ({answered} of {pings['total_pings']} pings answered)"
-        advice = f"`llm-unified ping -p {name}` shows how far a request gets."
-        checks.append(Check(claim, alive, next_step=advice))
-    remark = f"LiteLLM was loaded and all connections were opened in {seconds:.1f} s."
-    data = {"warm": warm, "seconds": seconds}
-    return Step("warm_up", "Warm connections", tuple(checks), (remark,), data=data)
-
-
-async def _ask_each(witness: Witness) -> Step:
-    checks, data = [], {}
+        yield Claim("warm-up", f"{name} is warm", alive, next_step=_ping(name))
     for provider in witness.service.settings.providers:
-        name = provider.name
-        found = await witness.ask(_user(QUESTION), provider=name, fallback=False)
-        data[name] = _as_data(found)
-        if isinstance(found, LLMError):
-            checks.append(_failed(f"{name} answers", found))
-        else:
-            held = found.provider == name and bool(found.content.strip())
-            checks.append(Check(f"{name} answers ({_figures(found)})", held, found.content))
-    return Step("answers", f'Answers to "{QUESTION}"', tuple(checks), data=data)
+        found = await witness.ask(_user(QUESTION), provider=provider.name, fallback=False)
+        yield _answered("answers", f"{provider.name} answers", found, (provider.name,))
+    async for claim in _tool_call(witness, tool_user):
+        yield claim
+    broken, *others = failover.service.settings.chain
+    found = await failover.ask(_user(QUESTION))
+    trail = [attempt for attempt in found.attempts if attempt.provider == broken]
+    how = "".join(f": {attempt.reason or attempt.kind}" for attempt in trail)
+    failed = len(trail) == 1 and trail[0].kind is not None
+    name = broken.removesuffix("!")  # `with_broken` renames the embedded model
+    yield Claim("failover", f"{name} is broken and fails{how}", failed)
+    took = milliseconds(sum(attempt.seconds for attempt in found.attempts))
+    instead = getattr(found, "provider", others[0])
+    yield _answered("failover", f"{instead} answers instead, {took} later", found, others)
+    counted = failover.service.get_stats()["stats"]["fallback_count"]
+    yield Claim("failover", f"the service counts {counted} fallback", counted == 1)
+    agree = witness.agrees() and failover.agrees()
+    yield Claim("statistics", "the statistics agree with every attempt that was seen", agree)
 
 
-async def _call_a_tool(witness: Witness, provider: str | None) -> Step:
-    def step(*checks: Check, **data: Any) -> Step:
-        return Step("tool_call", f'A tool call for "{WEATHER_QUESTION}"', checks, data=data)
-
-    messages: list[dict[str, Any]] = _user(WEATHER_QUESTION)
+async def _tool_call(witness: Witness, provider: str | None) -> AsyncGenerator[Claim, None]:
+    messages: list[dict[str, Any]] = _user("What is the weather in Rome?")
     asked = await witness.ask(messages, tools=[TOOL], tool_choice="required", provider=provider)
     if isinstance(asked, LLMError):
-        return step(_failed("a model asks for the tool", asked), asked=_as_data(asked))
-    right = [
-        c for c in asked.tool_calls if c.name == "get_weather" and set(c.arguments) == {"city"}
-    ]
-    calls = ", ".join(f"{c.name}({_arguments(c.arguments)})" for c in asked.tool_calls)
-    claim = f"{asked.provider} asks for {calls or 'get_weather'} ({_figures(asked)})"
+        yield _answered("tool call", "a model asks for get_weather", asked, ())
+        return
+    calls = asked.tool_calls
+    shown = ", ".join(f"{call.name}({call.arguments})" for call in calls)
+    right = all(c.name == "get_weather" and set(c.arguments) == {"city"} for c in calls)
     advice = f"choose a model of {asked.provider} that can use tools."
-    first = Check(claim, bool(right) and len(right) == len(asked.tool_calls), next_step=advice)
-    if not first.held:
-        return step(first, asked=_as_data(asked))
+    held = bool(calls) and right
+    text = f"{asked.provider} asks for {shown or 'get_weather'}"
+    yield Claim("tool call", text, held, asked.content, asked.attempts, advice)
+    if not held:
+        return
     back = asked.raw_response["tool_calls"]
     messages.append({"role": "assistant", "content": asked.content, "tool_calls": back})
-    results = [(call.id, get_weather(**call.arguments)) for call in right]
-    messages += [{"role": "tool", "tool_call_id": key, "content": text} for key, text in results]
+    for call in calls:
+        weather = f"Sunny, 21 degrees in {call.arguments['city']}"
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": weather})
     done = await witness.ask(messages, tools=[TOOL], tool_choice="none", provider=provider)
-    both = {"asked": _as_data(asked), "concluded": _as_data(done)}
-    told = " · ".join(text for _, text in results)
-    second = Check(f"the program answers: {told}", len(results) == len(back))
-    if isinstance(done, LLMError):
-        return step(first, second, _failed("a model concludes", done), **both)
-    held = bool(done.content.strip()) and not done.tool_calls
-    last = Check(f"{done.provider} concludes ({_figures(done)})", held, done.content, advice)
-    return step(first, second, last, **both)
+    names = (getattr(done, "provider", ""),)
+    yield _answered("tool call", f"{names[0] or 'a model'} concludes", done, names)
 
 
-async def _fail_over(witness: Witness, cast: Cast) -> Step:
-    broken, *others = cast.rehearsal.chain
-    found = await witness.ask(_user(QUESTION))
-    advice = "`llm-unified drill` breaks each provider in turn and shows who answers."
-    trail = [a for a in found.attempts if a.provider == broken]
-    failed = len(trail) == 1 and trail[0].outcome == "failed"
-    how = (
-        f": {trail[0].reason or trail[0].kind}, after {milliseconds(trail[0].seconds)}"
-        if trail
-        else ""
-    )
-    checks = [Check(f"{_real(broken)} fails{how}", failed, next_step=advice)]
+def _answered(step: str, text: str, found: LLMResponse | LLMError, wanted: Sequence[str]) -> Claim:
+    """Return the claim that one of these providers gave an answer."""
     if isinstance(found, LLMError):
-        checks.append(_failed(f"{others[0]} answers instead", found))
-    else:
-        took = milliseconds(sum(attempt.seconds for attempt in found.attempts))
-        claim = f"{found.provider} answers instead, {took} after the question"
-        checks.append(Check(claim, found.provider in others, found.content, advice))
-    counted = witness.service.get_stats()["stats"]["fallback_count"]
-    checks.append(Check(f"the service counts {counted} fallback", counted == 1, next_step=advice))
-    return Step("failover", "A failover", tuple(checks), cast.about_failover, data=_as_data(found))
+        trail = "; ".join(map(str, found.attempts)) or str(found)
+        names = [attempt.provider for attempt in found.attempts]
+        return Claim(step, text, False, "", found.attempts, f"{trail}. {_ping(*names[-1:])}")
+    held = found.provider in wanted and bool(found.content.strip()) and not found.tool_calls
+    cost = "" if found.cost_usd is None else f", ${found.cost_usd:.6f}"
+    figures = f"{found.model}, {found.usage.total_tokens} tokens{cost}"
+    return Claim(step, f"{text} ({figures})", held, found.content, found.attempts)
 
 
-def _statistics(*witnesses: Witness) -> Step:
-    headers = ("PROVIDER", "REQUESTS", "ERRORS", "ANSWERS", "MEDIAN", "TOKENS", "COST")
-    rows, data = [headers], []
-    for witness, suffix in zip(witnesses, ("", " (failover)"), strict=True):
-        report = witness.service.get_stats()
-        stats = report["stats"]
-        data.append(report)
-        for name, requests in stats["requests_by_provider"].items():
-            errors, cost = stats["errors_by_provider"][name], stats["cost_usd_by_provider"][name]
-            rows.append(
-                (
-                    _real(name) + suffix,
-                    str(requests),
-                    str(errors),
-                    str(requests - errors),
-                    milliseconds(stats["latency_by_provider"][name]["p50"]),
-                    str(stats["tokens_by_provider"][name]["total_tokens"]),
-                    f"${cost:.6f}" if cost else "-",
-                )
-            )
-    check = Check(
-        "the statistics agree with every attempt that was seen",
-        all(witness.agrees() for witness in witnesses),
-        next_step="this would be a bug of llm_unified: please report it with the output of --json.",
-    )
-    stats = [report["stats"] for report in data]
-    calls, fallbacks = (sum(s[key] for s in stats) for key in ("total_requests", "fallback_count"))
-    remark = f"{calls} calls, {fallbacks} of them answered by a fallback; pings are not counted."
-    return Step("statistics", "Statistics", (check,), (remark,), tuple(rows), data)
-
-
-def get_weather(city: str) -> str:
-    """What the model asks for."""
-    return "Sunny, 21 degrees" if city else "Where?"
+def _ping(*name: str) -> str:
+    return f"`llm-unified ping{''.join(f' -p {n}' for n in name)}` shows how far a request gets."
 
 
 def _user(content: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": content}]
-
-
-def _real(name: str) -> str:
-    return name.removesuffix("!")  # `with_broken` renames the embedded model
-
-
-def _arguments(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-
-
-def _figures(response: LLMResponse) -> str:
-    usage, cost = response.usage, response.cost_usd
-    return ", ".join(
-        (
-            response.model,
-            milliseconds(response.attempts[-1].seconds),
-            f"{usage.prompt_tokens} + {usage.completion_tokens} tokens",
-            "no price known" if cost is None else f"${cost:.6f}",
-        )
-    )
-
-
-def _failed(claim: str, error: LLMError) -> Check:
-    trail = "; ".join(map(str, error.attempts)) or str(error)
-    name = error.attempts[-1].provider if error.attempts else ""
-    target = f" -p {name}" if name else ""
-    return Check(
-        claim, False, next_step=f"{trail}. `llm-unified ping{target}` shows how far it gets."
-    )
-
-
-def _as_data(found: LLMResponse | LLMError) -> dict[str, Any]:
-    attempts = [asdict(attempt) for attempt in found.attempts]
-    if isinstance(found, LLMError):
-        return {"error": type(found).__name__, "attempts": attempts}
-    return {
-        "content": found.content,
-        "provider": found.provider,
-        "model": found.model,
-        "tool_calls": [asdict(call) for call in found.tool_calls],
-        "usage": found.usage.as_dict(),
-        "cost_usd": found.cost_usd,
-        "attempts": attempts,
-    }
