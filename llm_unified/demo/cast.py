@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llm_unified.testing import Simulator
 
 __all__ = ["Cast", "choose_cast"]
+_LOCAL = f"local: a real and very small model ({MODEL}) on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +41,31 @@ def choose_cast(simulator: Simulator, config_file: str | None = None) -> Cast:
     """
     for provider in simulator:
         provider.always(replies.auto())
-    found = inspect_settings(config_file=config_file)
-    lacking = missing_packages()
-    if nothing := found.problems == [NOTHING]:
-        helper = "simulated_anthropic" if lacking else "local"
-        chain: tuple[str, ...] = ("simulated_openai", helper)
-        remarks = ["Nothing is configured, so this runs on what comes along:"]
-        remarks += [f"{name}: {_described(name)}" for name in chain]
-        settings = failover = _with(simulator, config_file, chain)
-    else:
-        problems = list(found.problems)
-        if not problems and "local" in Settings(**found.values).chain:
-            problems += lacking
-        if problems:
-            raise ConfigurationError(problems)
-        settings = Settings(**found.values)
-        chain, remarks = settings.chain[:1], []
-        failover = settings.model_copy(update={"enable_fallback": True})
-        if settings.fallback_providers and not settings.enable_fallback:
-            remarks = ["LLM_ENABLE_FALLBACK is off: the failover shows what it would do."]
-        elif not settings.fallback_providers:
-            helper = "simulated_openai" if "local" in chain or lacking else "local"
-            remarks = [f"{chain[0]} is alone, so {_described(helper)} stands beside it."]
-            chain = (helper, *chain) if "local" in chain else (*chain, helper)
-            failover = _with(simulator, config_file, chain)
     dead_end = simulator.traps.origin("refused")
-    return Cast(
-        settings,
-        with_broken(failover, chain[:1], dead_end),
-        tuple(remarks),
-        chain[1] if nothing else None,
-        tuple(lacking) if nothing else None,
-    )
+    found, lacking = inspect_settings(config_file=config_file), missing_packages()
+    if found.problems == [NOTHING]:
+        helper = "simulated_anthropic" if lacking else "local"
+        settings = _with(simulator, config_file, ("simulated_openai", helper))
+        remarks = ["Nothing is configured; simulated providers speak over real sockets."]
+        remarks += [] if lacking else [_LOCAL]
+        broken = with_broken(settings, settings.chain[:1], dead_end)
+        return Cast(settings, broken, tuple(remarks), helper, tuple(lacking))
+    problems = list(found.problems)
+    if not problems and "local" in Settings(**found.values).chain:
+        problems += lacking
+    if problems:
+        raise ConfigurationError(problems)
+    settings = Settings(**found.values)
+    first = settings.chain[0]
+    failover, remarks = settings.model_copy(update={"enable_fallback": True}), []
+    if not settings.fallback_providers:
+        helper = "simulated_openai" if first == "local" or lacking else "local"
+        chain = (helper, first) if first == "local" else (first, helper)
+        failover = _with(simulator, config_file, chain)
+        remarks = [f"{first} is alone: in the failover {helper} stands beside it."]
+    elif not settings.enable_fallback:
+        remarks = ["LLM_ENABLE_FALLBACK is off: the failover shows what it would do."]
+    return Cast(settings, with_broken(failover, failover.chain[:1], dead_end), tuple(remarks))
 
 
 def _with(simulator: Simulator, config_file: str | None, chain: tuple[str, ...]) -> Settings:
@@ -91,9 +85,3 @@ def _with(simulator: Simulator, config_file: str | None, chain: tuple[str, ...])
         enable_fallback=True,
         providers={name: block for name, block in simulated.items() if name in chain},
     )
-
-
-def _described(name: str) -> str:
-    if name == "local":
-        return f"a real and very small model ({MODEL}) on this machine (LLM_PRIMARY_PROVIDER=local)"
-    return "a simulated provider: real sockets, the vendor's protocol, made-up answers"

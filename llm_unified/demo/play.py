@@ -1,4 +1,4 @@
-"""What is played: steps that make claims, each claim checked against what happened."""
+"""What is played: claims, each checked against what happened."""
 
 from __future__ import annotations
 
@@ -6,34 +6,27 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_unified.cli.output import milliseconds
 from llm_unified.errors import LLMError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from llm_unified.demo.cast import Cast
     from llm_unified.response import Attempt, LLMResponse
     from llm_unified.service import UnifiedLLMService
 
 __all__ = ["Claim", "Witness", "perform"]
 
-QUESTION: Final = "What is the capital of France? Answer in one short sentence."
-TOOL: Final = {
+Messages = list[dict[str, Any]]
+_QUESTION: Final[Messages] = [
+    {"role": "user", "content": "What is the capital of France? Answer in one short sentence."}
+]
+_CITY: Final = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+_TOOL: Final = {
     "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Get the current weather in a city",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
+    "function": {"name": "get_weather", "description": "Get the weather", "parameters": _CITY},
 }
-LIMITS: Final[dict[str, Any]] = {"max_tokens": 500, "deadline": 30.0}
-"""Enough tokens for a model that thinks before it speaks."""
-WARM_UP_SECONDS: Final = 90.0
-"""For loading LiteLLM and the embedded model, too; on a busy machine that takes its time."""
+_WARM_UP_SECONDS: Final = 90.0  # loads LiteLLM and the embedded model, too, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +38,6 @@ class Claim:
     held: bool
     said: str = ""
     """What a model answered."""
-    attempts: tuple[Attempt, ...] = ()
     next_step: str = ""
     """What to do if it is not so."""
 
@@ -58,13 +50,12 @@ class Witness:
         self.calls = 0
         self.attempts: list[Attempt] = []
 
-    async def ask(
-        self, messages: Sequence[dict[str, Any]], **options: Any
-    ) -> LLMResponse | LLMError:
+    async def ask(self, messages: Messages, **options: Any) -> LLMResponse | LLMError:
         self.calls += 1
+        limits: dict[str, Any] = {"max_tokens": 500, "deadline": 30.0}  # a model may think first
         found: LLMResponse | LLMError
         try:
-            found = await self.service.generate_response_async(messages, **LIMITS, **options)
+            found = await self.service.generate_response_async(messages, **limits, **options)
         except LLMError as error:
             found = error
         self.attempts += found.attempts
@@ -83,73 +74,69 @@ class Witness:
 
 
 async def perform(
-    witness: Witness, failover: Witness, tool_user: str | None = None
+    cast: Cast, service: UnifiedLLMService, broken: UnifiedLLMService
 ) -> AsyncGenerator[Claim, None]:
-    """Play claim by claim; the first provider of ``failover`` cannot be reached."""
-    warm = await witness.service.warm_connections(timeout=WARM_UP_SECONDS)
+    """Play claim by claim; the first provider of ``broken`` cannot be reached."""
+    if cast.lacking is not None:
+        yield Claim("cast", "a real model plays", not cast.lacking, "", " ".join(cast.lacking))
+    warm = await service.warm_connections(timeout=_WARM_UP_SECONDS)
     for name, alive in warm.items():
-        yield Claim("warm-up", f"{name} is warm", alive, next_step=_ping(name))
-    for provider in witness.service.settings.providers:
-        found = await witness.ask(_user(QUESTION), provider=provider.name, fallback=False)
-        yield _answered("answers", f"{provider.name} answers", found, (provider.name,))
-    async for claim in _tool_call(witness, tool_user):
+        yield Claim("warm-up", f"{name} is warm", alive, "", _ping(name))
+    first, second = Witness(service), Witness(broken)
+    for name in (provider.name for provider in cast.settings.providers):
+        found = await first.ask(_QUESTION, provider=name, fallback=False)
+        yield _answered("answer", f"{name} answers", found, (name,))
+    async for claim in _tool_call(first, cast.tool_user):
         yield claim
-    broken, *others = failover.service.settings.chain
-    found = await failover.ask(_user(QUESTION))
-    trail = [attempt for attempt in found.attempts if attempt.provider == broken]
+    found = await second.ask(_QUESTION)
+    down, *others = broken.settings.chain
+    trail = [attempt for attempt in found.attempts if attempt.provider == down]
     how = "".join(f": {attempt.reason or attempt.kind}" for attempt in trail)
     failed = len(trail) == 1 and trail[0].kind is not None
-    name = broken.removesuffix("!")  # `with_broken` renames the embedded model
-    yield Claim("failover", f"{name} is broken and fails{how}", failed)
-    took = milliseconds(sum(attempt.seconds for attempt in found.attempts))
-    instead = getattr(found, "provider", others[0])
-    yield _answered("failover", f"{instead} answers instead, {took} later", found, others)
-    counted = failover.service.get_stats()["stats"]["fallback_count"]
+    yield Claim("failover", f"{down.removesuffix('!')} is broken and fails{how}", failed)
+    name = getattr(found, "provider", others[0])
+    yield _answered("failover", f"{name} answers instead", found, others)
+    counted = broken.get_stats()["stats"]["fallback_count"]
     yield Claim("failover", f"the service counts {counted} fallback", counted == 1)
-    agree = witness.agrees() and failover.agrees()
+    agree = first.agrees() and second.agrees()
     yield Claim("statistics", "the statistics agree with every attempt that was seen", agree)
 
 
 async def _tool_call(witness: Witness, provider: str | None) -> AsyncGenerator[Claim, None]:
-    messages: list[dict[str, Any]] = _user("What is the weather in Rome?")
-    asked = await witness.ask(messages, tools=[TOOL], tool_choice="required", provider=provider)
+    messages: Messages = [{"role": "user", "content": "What is the weather in Rome?"}]
+    asked = await witness.ask(messages, tools=[_TOOL], tool_choice="required", provider=provider)
     if isinstance(asked, LLMError):
         yield _answered("tool call", "a model asks for get_weather", asked, ())
         return
     calls = asked.tool_calls
-    shown = ", ".join(f"{call.name}({call.arguments})" for call in calls)
-    right = all(c.name == "get_weather" and set(c.arguments) == {"city"} for c in calls)
+    held = {call.name for call in calls} == {"get_weather"} and all(
+        set(call.arguments) == {"city"} for call in calls
+    )
+    shown = ", ".join(f"{call.name}({call.arguments})" for call in calls) or "no tool"
     advice = f"choose a model of {asked.provider} that can use tools."
-    held = bool(calls) and right
-    text = f"{asked.provider} asks for {shown or 'get_weather'}"
-    yield Claim("tool call", text, held, asked.content, asked.attempts, advice)
-    if not held:
-        return
-    back = asked.raw_response["tool_calls"]
-    messages.append({"role": "assistant", "content": asked.content, "tool_calls": back})
-    for call in calls:
-        weather = f"Sunny, 21 degrees in {call.arguments['city']}"
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": weather})
-    done = await witness.ask(messages, tools=[TOOL], tool_choice="none", provider=provider)
-    names = (getattr(done, "provider", ""),)
-    yield _answered("tool call", f"{names[0] or 'a model'} concludes", done, names)
+    yield Claim("tool call", f"{asked.provider} asks for {shown}", held, asked.content, advice)
+    if held:
+        back = asked.raw_response["tool_calls"]
+        messages.append({"role": "assistant", "content": asked.content, "tool_calls": back})
+        for call in calls:
+            weather = f"Sunny, 21 degrees in {call.arguments['city']}"
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": weather})
+        done = await witness.ask(messages, tools=[_TOOL], tool_choice="none", provider=provider)
+        name = getattr(done, "provider", "a model")
+        yield _answered("tool call", f"{name} concludes", done, (name,))
 
 
 def _answered(step: str, text: str, found: LLMResponse | LLMError, wanted: Sequence[str]) -> Claim:
     """Return the claim that one of these providers gave an answer."""
     if isinstance(found, LLMError):
         trail = "; ".join(map(str, found.attempts)) or str(found)
-        names = [attempt.provider for attempt in found.attempts]
-        return Claim(step, text, False, "", found.attempts, f"{trail}. {_ping(*names[-1:])}")
+        name = found.attempts[-1].provider if found.attempts else None
+        return Claim(step, text, held=False, next_step=f"{trail}. {_ping(name)}")
     held = found.provider in wanted and bool(found.content.strip()) and not found.tool_calls
     cost = "" if found.cost_usd is None else f", ${found.cost_usd:.6f}"
     figures = f"{found.model}, {found.usage.total_tokens} tokens{cost}"
-    return Claim(step, f"{text} ({figures})", held, found.content, found.attempts)
+    return Claim(step, f"{text} ({figures})", held, found.content)
 
 
-def _ping(*name: str) -> str:
-    return f"`llm-unified ping{''.join(f' -p {n}' for n in name)}` shows how far a request gets."
-
-
-def _user(content: str) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": content}]
+def _ping(name: str | None) -> str:
+    return f"`llm-unified ping{f' -p {name}' if name else ''}` shows how far a request gets."
