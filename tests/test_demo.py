@@ -13,7 +13,7 @@ import pytest
 
 from llm_unified import UnifiedLLMService, load_settings
 from llm_unified.cli import main
-from llm_unified.demo import cast, play
+from llm_unified.cli.demo import cast, play
 from llm_unified.local.weights import missing_packages
 from llm_unified.testing import Simulator, faults, replies
 

@@ -11,12 +11,13 @@ from click.shell_completion import get_completion_class
 
 from llm_unified import __version__
 from llm_unified.cli import parsing
-from llm_unified.cli.parsing import PROGRAM, flag, value, whole
+from llm_unified.cli.parsing import PROGRAM, flag, seconds, value, whole
 from llm_unified.cli.runner import WRONG, run
 
 __all__ = ["cli"]
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+_STOPS: Final = {"is_eager": True, "expose_value": False}
 
 
 def _started(command: str, **options: Any) -> int:
@@ -72,13 +73,7 @@ def _completion(shell: str) -> int:
 cli: Final = parsing.Commands(
     PROGRAM,
     params=[
-        flag(
-            *["--version"],
-            text="show the version and stop",
-            is_eager=True,
-            expose_value=False,
-            callback=_version,
-        ),
+        flag("--version", text="show the version and stop", callback=_version, **_STOPS),
         *parsing.common(),
     ],
     callback=_help_if_alone,
@@ -165,13 +160,7 @@ _command(
 llm-unified watch --every 60 | tee providers.log
 llm-unified watch --count 1 --json""",
     parsing.provider("watch only this provider; may be repeated", repeat=True),
-    value(
-        *["--every"],
-        metavar="S",
-        text="seconds between two rounds",
-        type=parsing.seconds,
-        default="15",
-    ),
+    value("--every", metavar="S", text="seconds between two rounds", default="15", type=seconds),
     value("--count", metavar="N", text="stop after so many rounds", type=whole(1, 1_000_000)),
     parsing.tokens("16", "tokens per question at most"),
 )

@@ -150,23 +150,27 @@ def with_broken(settings: Settings, broken: Iterable[str], dead_end: str) -> Set
     """Return settings in which nothing can reach these providers."""
     # By its own name the embedded model would be started and asked.
     names = {name: f"{name}!" if name == _LOCAL else name for name in broken}
+
+    def reached(provider: ProviderSettings) -> ProviderSettings:
+        if provider.name not in names:
+            return provider
+        deployments = tuple(_diverted(provider.name, d, dead_end) for d in provider.deployments)
+        return provider.model_copy(
+            update={"name": names[provider.name], "deployments": deployments}
+        )
+
+    chain = [
+        names.get(name, name) for name in (settings.primary_provider, *settings.fallback_providers)
+    ]
     return settings.model_copy(
         update={
-            "primary_provider": names.get(settings.primary_provider, settings.primary_provider),
-            "fallback_providers": tuple(names.get(n, n) for n in settings.fallback_providers),
-            "providers": tuple(
-                _broken(p, names[p.name], dead_end) if p.name in names else p
-                for p in settings.providers
-            ),
+            "primary_provider": chain[0],
+            "fallback_providers": tuple(chain[1:]),
+            "providers": tuple(map(reached, settings.providers)),
             "redis_url": None,  # other processes must not learn of it
             "sources": (),
         }
     )
-
-
-def _broken(provider: ProviderSettings, name: str, dead_end: str) -> ProviderSettings:
-    deployments = tuple(_diverted(provider.name, d, dead_end) for d in provider.deployments)
-    return provider.model_copy(update={"name": name, "deployments": deployments})
 
 
 def _diverted(provider: str, deployment: DeploymentSettings, dead_end: str) -> DeploymentSettings:
@@ -202,14 +206,10 @@ def _row(case: Case) -> list[Cell]:
 
 
 def _next_step(settings: Settings, case: Case) -> str:
-    if not case.broken:
-        return "`llm-unified ping` shows what is wrong with each."
-    if len(settings.chain) == 1:
-        return (
-            "It is alone in the chain: set the key of a second provider."
-            if settings.enable_fallback
-            else "LLM_ENABLE_FALLBACK is off."
-        )
+    if case.broken and not settings.enable_fallback:
+        return "LLM_ENABLE_FALLBACK is off."
+    if case.broken and len(settings.chain) == 1:
+        return "It is alone in the chain: set the key of a second provider."
     return "`llm-unified ping` shows what is wrong with the others."
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,35 +28,6 @@ _HEADERS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One provider after one round."""
-
-    provider: str
-    up: bool
-    """It answered in this round."""
-    health: str
-    """All rounds together, as `UnifiedLLMService.get_health` sees it."""
-    turn: str
-    """The deployment whose turn it was."""
-    seconds: float | None
-    """Until the first token."""
-    median: float | None
-    asked: int
-    errors: int
-    problem: str
-    """Of this round."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """All providers at one moment."""
-
-    number: int
-    time: datetime
-    rows: tuple[Row, ...]
-
-
 def run(
     out: Output,
     config: str | None,
@@ -74,100 +44,81 @@ def run(
     settings = settings.model_copy(update={"cooldown": 0.0, "redis_url": None, "retries": 0})
     limit = min(settings.deadline, max(every, settings.connect_timeout))
 
-    async def rounds() -> AsyncGenerator[Round, None]:
+    async def rounds() -> AsyncGenerator[dict[str, Any], None]:
         async with UnifiedLLMService(settings) as service:
             number = 0
             while count is None or number < count:
                 if number:
                     await asyncio.sleep(every)
                 number += 1
-                rows = await asyncio.gather(*(_row(service, n, tokens, limit) for n in names))
-                yield Round(number, datetime.now().astimezone(), tuple(rows))
+                found = await asyncio.gather(*(_row(service, n, tokens, limit) for n in names))
+                yield {
+                    "round": number,
+                    "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+                    "ok": all(row["up"] for row in found),
+                    "providers": dict(zip(names, found, strict=True)),
+                }
 
-    up = asyncio.run(_shown(rounds(), every, out))
-    return 0 if up else DOWN
+    return 0 if asyncio.run(_shown(rounds(), every, out)) else DOWN
 
 
-async def _row(service: UnifiedLLMService, name: str, tokens: int, limit: float) -> Row:
+async def _row(service: UnifiedLLMService, name: str, tokens: int, limit: float) -> dict[str, Any]:
+    """Ask one provider; return how it is: ``up`` in this round, ``health`` over all of them."""
     outcome = await probe(service, name, tokens, deadline=limit)
     stats = service.get_stats()["stats"]
     health = service.get_health().get(name, {})  # knows the chain only
     attempt = None if isinstance(outcome, LLMError) else outcome
     up = attempt is not None and answers(attempt)
-    return Row(
-        provider=name,
-        up=up,
-        health=health.get("status", "healthy" if up else "unhealthy"),
-        turn=attempt.deployment if attempt else "-",
-        seconds=(attempt.first_token_seconds or attempt.seconds) if attempt else None,
-        median=stats["latency_by_provider"].get(name, {}).get("p50"),
-        asked=stats["requests_by_provider"].get(name, 0),
-        errors=stats["errors_by_provider"].get(name, 0),
-        problem="" if up else words(outcome),
-    )
+    first = (attempt.first_token_seconds or attempt.seconds) if attempt else None
+    median = stats["latency_by_provider"].get(name, {}).get("p50")
+    return {
+        "up": up,
+        "health": health.get("status", "healthy" if up else "unhealthy"),
+        "turn": attempt.deployment if attempt else "-",
+        "first_token_ms": None if first is None else round(first * 1000, 1),
+        "p50_ms": None if median is None else round(median * 1000, 1),
+        "requests": stats["requests_by_provider"].get(name, 0),
+        "errors": stats["errors_by_provider"].get(name, 0),
+        "problem": None if up else words(outcome),
+    }
 
 
-async def _shown(rounds: AsyncGenerator[Round, None], every: float, out: Output) -> bool:
+async def _shown(rounds: AsyncGenerator[dict[str, Any], None], every: float, out: Output) -> bool:
     """Show each round; return whether all were up in the last one."""
     up, draw = True, None
-    with ExitStack() as screen:
-        waiting = screen.enter_context(ExitStack())
+    with ExitStack() as screen, ExitStack() as waiting:
         waiting.enter_context(out.progress("asking"))
         async with aclosing(rounds):
-            async for moment in rounds:
+            async for found in rounds:
                 waiting.close()
-                up = all(row.up for row in moment.rows)
-                when = moment.time.isoformat(timespec="seconds")
+                up = found["ok"]
+                providers = found["providers"].items()
                 if out.as_json:
-                    out.data(_as_data(moment, when, up=up), compact=True)
+                    out.data(found, compact=True)
                 elif sys.stdout.isatty():
                     draw = draw or screen.enter_context(out.live())
-                    title = f"round {moment.number} at {moment.time:%H:%M:%S}, every {every:g} s"
-                    draw(f"{title}, Ctrl-C ends", _HEADERS, [_cells(row) for row in moment.rows])
+                    title = f"round {found['round']} at {found['time'][11:19]}, every {every:g} s"
+                    cells = [_cells(name, row) for name, row in providers]
+                    draw(f"{title}, Ctrl-C ends", _HEADERS, cells)
                 else:
-                    out.line(f"{when}  " + " | ".join(map(_phrase, moment.rows)))
+                    phrases = (_phrase(name, row) for name, row in providers)
+                    out.line(f"{found['time']}  {' | '.join(phrases)}")
                     out.flush()
     return up
 
 
-def _phrase(row: Row) -> str:
-    if row.up:
-        return f"{row.provider} up {milliseconds(row.seconds)}"
-    return f"{row.provider} DOWN ({row.problem}; {row.errors} of {row.asked} failed)"
+def _phrase(name: str, row: dict[str, Any]) -> str:
+    if row["up"]:
+        return f"{name} up {_figure(row['first_token_ms'])}"
+    return f"{name} DOWN ({row['problem']}; {row['errors']} of {row['requests']} failed)"
 
 
-def _cells(row: Row) -> list[Cell]:
-    return [
-        row.provider,
-        (row.health, "good" if row.up else "bad"),
-        row.turn,
-        milliseconds(row.seconds),
-        milliseconds(row.median),
-        str(row.asked),
-        str(row.errors),
-        row.problem,
-    ]
+def _cells(name: str, row: dict[str, Any]) -> list[Cell]:
+    health: Cell = (row["health"], "good" if row["up"] else "bad")
+    figures = map(_figure, (row["first_token_ms"], row["p50_ms"]))
+    counts = map(str, (row["requests"], row["errors"]))
+    return [name, health, row["turn"], *figures, *counts, row["problem"] or ""]
 
 
-def _as_data(moment: Round, when: str, *, up: bool) -> dict[str, Any]:
-    def thousandths(seconds: float | None) -> float | None:
-        return None if seconds is None else round(seconds * 1000, 1)
-
-    return {
-        "round": moment.number,
-        "time": when,
-        "ok": up,
-        "providers": {
-            row.provider: {
-                "up": row.up,
-                "health": row.health,
-                "turn": row.turn,
-                "first_token_ms": thousandths(row.seconds),
-                "p50_ms": thousandths(row.median),
-                "requests": row.asked,
-                "errors": row.errors,
-                "problem": row.problem or None,
-            }
-            for row in moment.rows
-        },
-    }
+def _figure(thousandths: float | None) -> str:
+    return milliseconds(None if thousandths is None else thousandths / 1000)

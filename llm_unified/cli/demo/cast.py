@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from llm_unified.testing import Simulator
 
 __all__ = ["Cast", "choose_cast"]
-_LOCAL = f"local: a real and very small model ({MODEL}) on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +25,14 @@ class Cast:
     settings: Settings
     broken: Settings
     """For the failover: the first of its chain cannot be reached."""
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
     tool_user: str | None = None
     """Who makes the tool call; ``None``: the chain decides."""
     lacking: tuple[str, ...] | None = None
     """What keeps the embedded model from taking part; ``None``: nobody expects it to."""
 
 
-def choose_cast(simulator: Simulator, config_file: str | None = None) -> Cast:
+def choose_cast(simulator: Simulator, config: str | None = None) -> Cast:
     """Choose who plays, by what is configured. The simulator lends its providers and a dead end.
 
     Raises:
@@ -42,12 +41,13 @@ def choose_cast(simulator: Simulator, config_file: str | None = None) -> Cast:
     for provider in simulator:
         provider.always(replies.auto())
     dead_end = simulator.traps.origin("refused")
-    found, lacking = inspect_settings(config_file=config_file), missing_packages()
+    found, lacking = inspect_settings(config_file=config), missing_packages()
     if found.problems == [NOTHING]:
         helper = "simulated_anthropic" if lacking else "local"
-        settings = _with(simulator, config_file, ("simulated_openai", helper))
-        remarks = ["Nothing is configured; simulated providers speak over real sockets."]
-        remarks += [] if lacking else [_LOCAL]
+        settings = _with(simulator, config, "simulated_openai", helper)
+        remarks = ["Nothing is configured. A simulated provider speaks over real sockets."]
+        if not lacking:
+            remarks.append(f"local: a real and very small model ({MODEL}) on this machine.")
         broken = with_broken(settings, settings.chain[:1], dead_end)
         return Cast(settings, broken, tuple(remarks), helper, tuple(lacking))
     problems = list(found.problems)
@@ -60,28 +60,27 @@ def choose_cast(simulator: Simulator, config_file: str | None = None) -> Cast:
     failover, remarks = settings.model_copy(update={"enable_fallback": True}), []
     if not settings.fallback_providers:
         helper = "simulated_openai" if first == "local" or lacking else "local"
-        chain = (helper, first) if first == "local" else (first, helper)
-        failover = _with(simulator, config_file, chain)
+        failover = _with(
+            simulator, config, *((helper, first) if first == "local" else (first, helper))
+        )
         remarks = [f"{first} is alone: in the failover {helper} stands beside it."]
     elif not settings.enable_fallback:
         remarks = ["LLM_ENABLE_FALLBACK is off: the failover shows what it would do."]
     return Cast(settings, with_broken(failover, failover.chain[:1], dead_end), tuple(remarks))
 
 
-def _with(simulator: Simulator, config_file: str | None, chain: tuple[str, ...]) -> Settings:
+def _with(simulator: Simulator, config: str | None, *chain: str) -> Settings:
     """Return the settings with this chain, in which simulated providers may be."""
-    simulated = {
-        f"simulated_{provider.name}": {
-            "model": f"{provider.name}/{provider.model}",
-            "base_url": provider.base_url,
-            "api_key": provider.api_key,
-        }
-        for provider in (simulator.openai, simulator.anthropic)
+    blocks = {
+        f"simulated_{p.name}": {"model": p.model, "base_url": p.base_url, "api_key": p.api_key}
+        for p in (simulator.openai, simulator.anthropic)
     }
+    for name, block in blocks.items():
+        block["model"] = f"{name.removeprefix('simulated_')}/{block['model']}"
     return load_settings(
-        config_file=config_file,
+        config_file=config,
         primary_provider=chain[0],
         fallback_providers=list(chain[1:]),
         enable_fallback=True,
-        providers={name: block for name, block in simulated.items() if name in chain},
+        providers={name: block for name, block in blocks.items() if name in chain},
     )
