@@ -171,6 +171,18 @@ def test_ping_accepts_a_server_that_lists_no_models(sim, cli):
     assert rows(cli("ping", "-p", "openai")[1])["openai"][-1] == "up"
 
 
+def test_ping_knows_a_key_that_may_not_list_models(sim, cli):
+    """A restricted key is refused by that page alone: it is asked for an answer all the same."""
+    refusal = "You have insufficient permissions. Missing scopes: api.model.read."
+    sim.openai.script(faults.status(403, message=refusal))
+    code, out, _ = cli("ping", "-p", "openai", "--tokens", "0")
+    assert (code, rows(out)["openai"][-1][:12]) == (0, "not checked ")
+    assert "the key may not list models (HTTP 403)" in out
+    sim.openai.script(faults.status(403, message=refusal))
+    code, out, _ = cli("ping", "-p", "openai")
+    assert (code, rows(out)["openai"][-1]) == (0, "up")
+
+
 def test_ping_does_not_call_up_what_only_litellm_can_reach(sim, cli, tmp_path):
     """No address, no question: nothing was tested, and nothing is claimed."""
     file = tmp_path / "llm.yaml"

@@ -4,7 +4,7 @@ on this machine, with a made-up key: nothing is sent to it."""
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from llm_unified.cli.output import Cell, Output
-    from llm_unified.response import Attempt
+    from llm_unified.response import LLMResponse
     from llm_unified.settings import DeploymentSettings, ProviderSettings, Settings
 
 __all__ = ["run", "with_broken"]
@@ -31,27 +31,8 @@ _LOCAL: Final = "local"
 _HEADERS: Final = ("BROKEN", "ANSWERED BY", "AFTER", "LOST", "FAILED")
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Who was broken, and what became of a call."""
-
-    broken: tuple[str, ...]
-    attempts: tuple[Attempt, ...]
-    error: str | None = None
-
-    @property
-    def answered(self) -> str | None:
-        return None if self.error else self.attempts[-1].provider
-
-    @property
-    def failed(self) -> tuple[Attempt, ...]:
-        """Those who did not answer."""
-        return self.attempts if self.error else self.attempts[:-1]
-
-    @property
-    def lost(self) -> float:
-        """Seconds spent on those who did not answer."""
-        return sum(attempt.seconds for attempt in self.failed)
+Case = dict[str, Any]
+"""Who was broken, and what became of a call: what ``--json`` shows."""
 
 
 def run(out: Output, config: str | None, *, hang: bool, tokens: int) -> int:
@@ -78,7 +59,7 @@ def run(out: Output, config: str | None, *, hang: bool, tokens: int) -> int:
             who = ", ".join(broken) or "nobody"
             with out.progress(f"{len(cases) + 1} of {len(todo)}: {who} broken"):
                 cases.append(asyncio.run(_drilled(settings, broken, dead_end, tokens)))
-            yield _row(cases[-1])
+            yield _row(who, cases[-1])
 
     try:
         if out.as_json:
@@ -93,20 +74,20 @@ def run(out: Output, config: str | None, *, hang: bool, tokens: int) -> int:
 
 def _verdict(settings: Settings, cases: list[Case], out: Output) -> int:
     """Say what the cases show; return the exit code."""
-    failed = [case for case in cases if case.error]
+    unanswered = [case["broken"] for case in cases if case["answered_by"] is None]
     warnings = _warnings(cases)
-    well = not failed and not warnings
+    well = not unanswered and not warnings
     if out.as_json:
-        out.data({"ok": well, "warnings": warnings, "cases": [_as_data(case) for case in cases]})
+        out.data({"ok": well, "warnings": warnings, "cases": cases})
         return 0 if well else DOWN
     out.line()
     for warning in warnings:
         out.note(f"warning: {warning}; see llm-unified ping")
-    for case in failed:
-        broken = ", ".join(case.broken) or "nobody"
-        out.note(f"Nobody answers with {broken} broken. {_next_step(settings, case)}")
+    for broken in unanswered:
+        who = ", ".join(broken) or "nobody"
+        out.note(f"Nobody answers with {who} broken. {_next_step(settings, broken)}")
     if well:
-        slowest = milliseconds(max(case.lost for case in cases))
+        slowest = milliseconds(max(case["lost_milliseconds"] for case in cases) / 1000)
         out.line(f"ok: somebody answers in every case; failover costs at most {slowest}.", "good")
     return 0 if well else DOWN
 
@@ -133,10 +114,14 @@ def _warnings(cases: list[Case]) -> list[str]:
     """Return who failed by itself, and how."""
     found: dict[str, str] = {}
     for case in cases:
-        for attempt in case.failed:
-            if attempt.provider.removesuffix("!") not in case.broken:
-                found.setdefault(attempt.provider, str(attempt.kind))
+        for attempt in _failed(case):
+            if attempt["provider"].removesuffix("!") not in case["broken"]:
+                found.setdefault(attempt["provider"], attempt["kind"])
     return [f"{name} fails although nobody broke it ({kind})" for name, kind in found.items()]
+
+
+def _failed(case: Case) -> list[dict[str, Any]]:
+    return [attempt for attempt in case["attempts"] if attempt["kind"] is not None]
 
 
 def _cases(chain: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -186,38 +171,37 @@ def _diverted(provider: str, deployment: DeploymentSettings, dead_end: str) -> D
 
 
 async def _drilled(settings: Settings, broken: tuple[str, ...], dead_end: str, tokens: int) -> Case:
+    found: LLMResponse | LLMError
     async with UnifiedLLMService(with_broken(settings, broken, dead_end)) as service:
         try:
-            response = await service.generate_response_async(QUESTION, max_tokens=tokens)
+            found = await service.generate_response_async(QUESTION, max_tokens=tokens)
         except LLMError as error:
-            return Case(broken, error.attempts, str(error))
-        return Case(broken, response.attempts)
+            found = error
+    case: Case = {
+        "broken": list(broken),
+        "answered_by": None if isinstance(found, LLMError) else found.provider,
+        "milliseconds": round(sum(a.seconds for a in found.attempts) * 1000, 1),
+        "lost_milliseconds": 0.0,
+        "attempts": [asdict(attempt) for attempt in found.attempts],
+    }
+    case["lost_milliseconds"] = round(sum(a["seconds"] for a in _failed(case)) * 1000, 1)
+    return case
 
 
-def _row(case: Case) -> list[Cell]:
-    attempts = case.attempts
+def _row(who: str, case: Case) -> list[Cell]:
+    answered, failed = case["answered_by"], _failed(case)
     return [
-        ", ".join(case.broken) or "nobody",
-        (case.answered, "good") if case.answered else ("NOBODY", "bad"),
-        milliseconds(sum(attempt.seconds for attempt in attempts)),
-        milliseconds(case.lost) if case.failed else "-",
-        ", ".join(f"{a.provider}: {a.kind}" for a in case.failed) or "-",
+        who,
+        (answered, "good") if answered else ("NOBODY", "bad"),
+        milliseconds(case["milliseconds"] / 1000),
+        milliseconds(case["lost_milliseconds"] / 1000) if failed else "-",
+        ", ".join(f"{a['provider']}: {a['kind']}" for a in failed) or "-",
     ]
 
 
-def _next_step(settings: Settings, case: Case) -> str:
-    if case.broken and not settings.enable_fallback:
+def _next_step(settings: Settings, broken: list[str]) -> str:
+    if broken and not settings.enable_fallback:
         return "LLM_ENABLE_FALLBACK is off."
-    if case.broken and len(settings.chain) == 1:
+    if broken and len(settings.chain) == 1:
         return "It is alone in the chain: set the key of a second provider."
     return "`llm-unified ping` shows what is wrong with the others."
-
-
-def _as_data(case: Case) -> dict[str, Any]:
-    return {
-        "broken": list(case.broken),
-        "answered_by": case.answered,
-        "milliseconds": round(sum(a.seconds for a in case.attempts) * 1000, 1),
-        "lost_milliseconds": round(case.lost * 1000, 1),
-        "attempts": [asdict(attempt) for attempt in case.attempts],
-    }

@@ -1,7 +1,7 @@
 """DNS, connect, TLS and auth of one target, one after the other, each timed.
 
 The key is checked as a connection probe checks it: by asking for the list of models, which costs nothing.
-Over asyncio's own sockets, because no HTTP client tells its stages apart.
+Over asyncio's own sockets, because no HTTP client shows each stage.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ REFUSED: Final = (401, 403)
 RATE_LIMITED: Final = 429
 _SERVER_ERROR: Final = 500
 _MAX_HEAD: Final = 64 * 1024  # bytes
+_BODY_SECONDS: Final = 1.0  # a refusal that does not come to its end counts as far as it came
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ async def examine(target: Target, *, connect_limit: float, answer_limit: float) 
     report = Report()
     if not urlsplit(target.deployment.api_base or "").hostname:
         local = target.provider == "local"
-        report.note = "embedded" if local else "LiteLLM knows the address; only an answer tells"
+        report.note = "embedded" if local else "LiteLLM knows the address; only an answer shows it"
         return report
     with suppress(_StageError):
         await _examine(target, report, connect_limit, answer_limit)
@@ -105,7 +106,7 @@ async def _examine(target: Target, report: Report, limit: float, answer_limit: f
             async with report.timed("tls", limit):
                 await writer.start_tls(_trust(), server_hostname=host)
         if target.row.protocol == "other":
-            report.note = "reached; only an answer tells whether the key is good"
+            report.note = "reached; only an answer shows whether the key is good"
             return
         async with report.timed("auth", answer_limit):
             writer.write(head)
@@ -153,13 +154,16 @@ def _request(target: Target) -> tuple[SplitResult, bytes]:
 
 
 async def _read_answer(reader: asyncio.StreamReader, report: Report) -> None:
-    """Read what came as far as it tells how the provider took the key."""
+    """Read the answer as far as it shows how the provider took the key."""
     line = await reader.readuntil(b"\r\n")
     version, _, rest = line.partition(b" ")
     if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
         raise _StageError("the answer is not HTTP")
     report.status = status = int(rest[:3])
     if status in REFUSED:
+        if await _lacks_a_scope(reader):
+            report.note = f"the key may not list models (HTTP {status}), so it was not checked"
+            return
         raise _StageError(f"the key was refused (HTTP {status})")
     if status == RATE_LIMITED:
         with suppress(OSError, EOFError, asyncio.LimitOverrunError, ValueError):
@@ -172,6 +176,16 @@ async def _read_answer(reader: asyncio.StreamReader, report: Report) -> None:
         report.note = f"lists no models (HTTP {status}), so the key was not checked"
     else:
         report.checked = True
+
+
+async def _lacks_a_scope(reader: asyncio.StreamReader) -> bool:
+    """Whether a refusal concerns the list of models alone: OpenAI's keys have scopes."""
+    body = b""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_BODY_SECONDS):
+            while len(body) < _MAX_HEAD and (part := await reader.read(_MAX_HEAD)):
+                body += part
+    return b"scopes" in body
 
 
 def _words(error: Exception) -> str:  # noqa: PLR0911 - a table

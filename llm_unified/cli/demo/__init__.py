@@ -31,8 +31,8 @@ def run(out: Output, config: str | None) -> int:
         claims, stats = asyncio.run(_played(cast, out))
     failed = sum(not claim.held for claim in claims)
     if out.as_json:
-        told = [asdict(claim) for claim in claims]
-        out.data({"ok": not failed, "claims": told, "statistics": stats})
+        shown = [asdict(claim) for claim in claims]
+        out.data({"ok": not failed, "claims": shown, "statistics": stats})
         return FAILED if failed else 0
     rows = [
         (name.removesuffix("!"), str(asked), str(found["stats"]["errors_by_provider"][name]))

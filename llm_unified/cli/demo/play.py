@@ -36,7 +36,7 @@ class Claim:
 
 
 class Witness:
-    """Asks a service, and remembers what it was told in order to compare it with the statistics."""
+    """Asks a service, and keeps every attempt in order to compare them with the statistics."""
 
     def __init__(self, service: UnifiedLLMService) -> None:
         self.service = service
