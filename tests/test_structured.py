@@ -87,7 +87,7 @@ async def test_a_stream_that_does_not_validate_is_interrupted(sim: Simulator) ->
         with pytest.raises(StreamInterruptedError) as caught:
             async for _ in service.stream_response_async(HELLO, response_format=Place):
                 pass
-    assert caught.value.kind is FailureKind.INVALID_RESPONSE
+    assert caught.value.kind is FailureKind.REJECTED
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,8 @@ class Engine:
             )
         prepared = await _prepare(planned, messages, params, stream=stream)
         reply = await pool.send(prepared.request, exchange, fresh=fresh, stream=prepared.stream)
-        return PlannedAnswer(prepared, reply, exchange, deployment.row.end_marker)
+        sends_end = deployment.row.end_marker is not None
+        return PlannedAnswer(prepared, reply, exchange, sends_end=sends_end)
 
     async def embed(
         self,

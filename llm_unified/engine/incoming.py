@@ -38,18 +38,16 @@ class PlannedAnswer:
     """An answer over our wire, read by a plan's translation."""
 
     def __init__(
-        self, prepared: Prepared, reply: Reply, exchange: Exchange, end_marker: str | None
+        self, prepared: Prepared, reply: Reply, exchange: Exchange, *, sends_end: bool
     ) -> None:
-        """``end_marker``: ``None`` where the server is not known to send one: a finish reason will do."""
+        """``sends_end``: the server is known to send the end marker; else a finish reason will do."""
         self._prepared, self._reply, self._exchange = prepared, reply, exchange
-        self._end_marker = end_marker
+        self._sends_end = sends_end
         self._finished = False
 
     @property
     def complete(self) -> bool:
-        if not self._finished:
-            return False
-        return self._exchange.ended or self._end_marker is None
+        return self._finished and (self._exchange.ended or not self._sends_end)
 
     async def whole(self) -> Piece:
         return self._read_whole(await self._reply.json())
@@ -69,7 +67,7 @@ class PlannedAnswer:
             yield [piece]
             return
         read = self._prepared.reader()
-        async for events in self._reply.batches(self._end_marker):
+        async for events in self._reply.batches(self._prepared.end_marker):
             pieces: list[Piece] = []
             try:
                 for event in events:

@@ -269,6 +269,11 @@ class Prepared:
     def __repr__(self) -> str:
         return f"Prepared({self.request!r})"
 
+    @property
+    def end_marker(self) -> str:
+        """What ends a stream."""
+        return self._vendor.end_marker
+
     def whole(self, data: Any) -> Piece:
         """Read a whole answer.
 
