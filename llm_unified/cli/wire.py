@@ -17,7 +17,7 @@ from email.parser import BytesHeaderParser
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
-from llm_unified.probe import models_request
+from llm_unified.vendors import models_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -146,11 +146,13 @@ def _request(target: Target) -> tuple[SplitResult, bytes]:
         "api_key": key.get_secret_value() if key else "",
         "api_version": deployment.api_version or "",
     }
-    request = models_request(target.row.protocol, params)
-    lines = [f"{request.method} {request.url.raw_path.decode('ascii')} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    head = "\r\n".join([*lines, "connection: close", "", ""])
-    return urlsplit(str(request.url)), head.encode("ascii", "replace")
+    method, url, headers = models_request(target.row.protocol, params)
+    parts = urlsplit(url)
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc}", "Accept: application/json"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    head = "\r\n".join([*lines, "Connection: close", "", ""])
+    return parts, head.encode("ascii", "replace")
 
 
 async def _read_answer(reader: asyncio.StreamReader, report: Report) -> None:
