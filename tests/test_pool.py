@@ -779,7 +779,7 @@ def test_a_fork_safe_lock_excludes() -> None:
 
 def test_a_finalizer_may_speak_in_the_middle_of_its_own_threads_section() -> None:
     """A stream that the collector ends releases its lease, wherever the collector happened to run."""
-    turns, clock = half_open()
+    turns, _ = half_open()
     (probe,) = taken(turns, 1)
     with turns._terms.lock:
         thread = threading.Thread(target=probe.released)  # another thread waits,
