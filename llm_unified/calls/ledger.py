@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from llm_unified.failures.table import KEY_KINDS
-from llm_unified.observe.logs import log
+from llm_unified.logs import log
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.lease import Lease

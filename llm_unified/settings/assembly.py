@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from llm_unified.observe.logs import Level
+from llm_unified.logs import Level
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings.candidates import Candidate, build_candidate, shown
 from llm_unified.settings.options import OPTIONS, InvalidValueError, Option, did_you_mean, parse

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from llm_unified.errors import ConfigurationError
-from llm_unified.observe.logs import log
+from llm_unified.logs import log
 from llm_unified.response import FailureKind
 from llm_unified.settings.options import FALLBACK_KINDS, unquoted
 
