@@ -251,7 +251,7 @@ def _undelivered(content: aiohttp.StreamReader) -> bytes:
     fault = content.exception()
     if fault is None:
         return b""
-    content.set_exception(None)  # type: ignore[arg-type] - `exception` gives what was set
+    content.set_exception(None)  # type: ignore[arg-type] # what `exception` gives before any fault
     try:
         return content.read_nowait()
     finally:

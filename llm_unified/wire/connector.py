@@ -18,7 +18,7 @@ from llm_unified.wire.abandon import forget
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.sockets import Resolver, is_readable, open_socket
 
-__all__ = ["CHECKOUT", "Connector"]
+__all__ = ["CHECKOUT", "Connector", "attend"]
 
 CHECKOUT: Final[ContextVar[tuple[Exchange, bool]]] = ContextVar("llm_unified_checkout")
 """Whom the next connection of this task is for, and whether it must be a new one."""
@@ -29,12 +29,13 @@ _DNS_CACHE_SECONDS: Final = 60
 class _Watch(asyncio.Protocol):
     """Stands between a transport and aiohttp's protocol: notes that an answer came, refuses what nobody asked for."""
 
-    __slots__ = ("connection", "exchange", "handler", "transport", "watches")
+    __slots__ = ("connection", "content", "exchange", "handler", "transport", "watches")
 
     def __init__(self, transport: asyncio.Transport, handler: Any, watches: set[_Watch]) -> None:
         self.transport, self.handler, self.watches = transport, handler, watches
         self.exchange: Exchange | None = None
         self.connection: aiohttp.connector.Connection | None = None
+        self.content: aiohttp.StreamReader | None = None
         watches.add(self)
         transport.set_protocol(self)
 
@@ -43,7 +44,7 @@ class _Watch(asyncio.Protocol):
         connection.add_callback(self.end)
 
     def end(self) -> None:
-        self.connection = self.exchange = None
+        self.connection = self.exchange = self.content = None
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None and not self.exchange.answered:
@@ -65,12 +66,32 @@ class _Watch(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.watches.discard(self)
         self.handler.connection_lost(exc)
+        if self.content is not None:
+            _break(self.content)
 
     def pause_writing(self) -> None:
         self.handler.pause_writing()
 
     def resume_writing(self) -> None:
         self.handler.resume_writing()
+
+
+def _break(content: aiohttp.StreamReader) -> None:
+    """Whoever waits for more of this body waits in vain; aiohttp says so for a cut one, not for a garbled one."""
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(aiohttp.ClientPayloadError())
+
+
+def attend(response: aiohttp.ClientResponse) -> None:
+    """See to it that the end of the connection is an end of the body."""
+    connection = response.connection
+    if connection is None:  # the body came with the headers
+        return
+    watch = connection.transport.get_protocol() if connection.transport is not None else None
+    if isinstance(watch, _Watch):
+        watch.content = response.content
+    else:
+        _break(response.content)
 
 
 class Connector(aiohttp.TCPConnector):

@@ -90,9 +90,8 @@ class Reply:
     async def _read_remainder(self, content: aiohttp.StreamReader) -> None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_REMAINDER_SECONDS):
-                await content.readany()
-                while not content.is_eof() and content.total_bytes < MAX_STREAM_BYTES:
-                    await content.readany()
+                while await content.readany():
+                    pass
 
 
 class _Batches:
