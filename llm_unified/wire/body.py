@@ -33,6 +33,8 @@ PIECE_BYTES: Final = 64 * 1024
 _PIECES_AT_A_TIME: Final = 4
 """Between these the event loop runs."""
 _MAX_CODINGS: Final = 2
+_MAX_GZIP_MEMBERS: Final = 10_000
+"""An empty one takes twenty bytes and costs as much as a piece."""
 _MAX_JSON_VALUES: Final = 2_000_000
 """Commas in one answer. Parsing holds the interpreter's lock: 32 MB of ``[0,0,…`` would stop the loop for seconds."""
 _MANY_BYTES: Final = 1024 * 1024
@@ -56,6 +58,7 @@ class _Zlib:
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
         self._inner: Any = None
+        self._members = 0
         self.ended = False
 
     def _start(self, data: bytes) -> None:
@@ -68,6 +71,9 @@ class _Zlib:
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._inner is None or (self._inner.eof and self._gzip):
+                self._members += 1
+                if self._members > _MAX_GZIP_MEMBERS:
+                    raise zlib.error
                 self._start(data)
                 self.ended = False
             elif self._inner.eof:
