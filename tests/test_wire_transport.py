@@ -24,6 +24,7 @@ from tests.wire_upstream import (
     raw,
     stream_head,
     streamed,
+    until,
 )
 
 EVENT = b'data: {"a": 1}\n\n'
@@ -87,9 +88,7 @@ async def test_never_more_sockets_than_requests_in_flight() -> None:
 
     async with Upstream(wait) as upstream, pool_of(burst_idle=0.05) as pool:
         tasks = [asyncio.create_task(ask(pool, upstream.request())) for _ in range(8)]
-        async with asyncio.timeout(10):
-            while len(upstream.requests) < 8:
-                await asyncio.sleep(0)
+        await until(lambda: len(upstream.requests) >= 8)
         assert pool.in_flight == len(upstream.peers) == 8
         gate.set()
         assert [answer for answer, _ in await asyncio.gather(*tasks)] == [{"ok": 1}] * 8
@@ -192,13 +191,9 @@ async def test_nobody_gets_what_he_did_not_ask_for(first: bytes, late: bytes, ho
             sock = watch.transport.get_extra_info("socket")
             if how == "unread":  # it lies in the kernel, and the loop has not looked yet
                 watch.transport.pause_reading()
-                async with asyncio.timeout(10):
-                    while not select.select([sock.fileno()], [], [], 0)[0]:
-                        await asyncio.sleep(0)
+                await until(lambda: select.select([sock.fileno()], [], [], 0)[0])
             else:
-                async with asyncio.timeout(10):
-                    while not watch.transport.is_closing():
-                        await asyncio.sleep(0)
+                await until(watch.transport.is_closing)
         answer, exchange = await ask(pool, upstream.request())
         if (how == "with the answer" and late == SECOND[:20]) or late == b"\r\n":
             # Half of a head at the very end cannot be told from nothing; it does not become an answer.
@@ -377,9 +372,7 @@ async def test_a_cancelled_request_leaves_nothing() -> None:
     async with Upstream(hold, part, refuse, raw()) as upstream, pool_of() as pool:
         for sent in range(1, 4):
             task = asyncio.create_task(ask(pool, upstream.request()))
-            async with asyncio.timeout(10):
-                while len(upstream.requests) < sent:
-                    await asyncio.sleep(0)
+            await until(lambda sent=sent: len(upstream.requests) >= sent)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -394,9 +387,9 @@ async def test_a_cancelled_request_leaves_nothing() -> None:
 @pytest.mark.parametrize("name", ["x-request-id", "Request-Id", "apim-request-id", "x-groq-id"])
 async def test_the_upstreams_request_id(name: str) -> None:
     """For its support desk."""
-    async with Upstream(raw(b"{}", "200 OK", f"{name}: req_01:A.b-c".encode())) as up:
-        async with pool_of() as pool:
-            assert (await ask(pool, up.request()))[1].request_id == "req_01:A.b-c"
+    script = raw(b"{}", "200 OK", f"{name}: req_01:A.b-c".encode())
+    async with Upstream(script) as upstream, pool_of() as pool:
+        assert (await ask(pool, upstream.request()))[1].request_id == "req_01:A.b-c"
 
 
 @pytest.mark.parametrize(
@@ -418,9 +411,9 @@ async def test_the_upstreams_request_id(name: str) -> None:
 )
 async def test_an_echo_is_no_request_id(value: str) -> None:
     """Nothing that was sent comes back into a log by that way."""
-    async with Upstream(raw(b"{}", "200 OK", f"x-request-id: {value}".encode())) as up:
-        async with pool_of() as pool:
-            assert (await ask(pool, up.request()))[1].request_id is None
+    script = raw(b"{}", "200 OK", f"x-request-id: {value}".encode())
+    async with Upstream(script) as upstream, pool_of() as pool:
+        assert (await ask(pool, upstream.request()))[1].request_id is None
 
 
 async def test_only_headers_that_are_read_are_kept() -> None:

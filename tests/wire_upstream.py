@@ -74,6 +74,13 @@ class Peer:
         self.writer.transport.abort()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until it is so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - there is nothing that could be waited for
+            await asyncio.sleep(0)
+
+
 class Upstream:
     """Answers with one step of ``script`` for each request, the last one again and again."""
 
