@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from llm_unified.observe.logs import Level
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings.candidates import Candidate, build_candidate, shown
 from llm_unified.settings.options import OPTIONS, InvalidValueError, Option, did_you_mean, parse
 from llm_unified.settings.sources import Keys, Layer, strays, typos
-from llm_unified.telemetry import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

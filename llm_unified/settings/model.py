@@ -23,9 +23,9 @@ from pydantic import (
 )
 
 from llm_unified.errors import ConfigurationError
+from llm_unified.observe.logs import log
 from llm_unified.response import FailureKind
 from llm_unified.settings.options import FALLBACK_KINDS, unquoted
-from llm_unified.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,19 +21,13 @@ from typing import Any, Final
 import aiohttp
 import yarl
 
+from llm_unified.failures.envelope import read_error
 from llm_unified.response import FailureKind
 from llm_unified.wire.body import MAX_ERROR_BYTES, BodyReader
 from llm_unified.wire.connector import CHECKOUT, Connector, attend
 from llm_unified.wire.exchange import Exchange, HttpRequest, WireError
 from llm_unified.wire.faults import SentOnceError, note_fault
 from llm_unified.wire.reply import Reply
-
-try:
-    from llm_unified.failures.envelope import read_error
-except ImportError:  # it lands with the rest of `failures/`
-
-    def read_error(body: bytes) -> None: ...  # type: ignore[misc]
-
 
 __all__ = ["BURST_IDLE_SECONDS", "ERROR_BODY_SECONDS", "TRUSTED_IDLE_SECONDS", "ConnectionPool"]
 
