@@ -8,7 +8,9 @@ bytes pass a `_Watch`, which drops the connection when nobody asked for them.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import weakref
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -94,6 +96,16 @@ def attend(response: aiohttp.ClientResponse) -> None:
         _break(response.content)
 
 
+_OPEN: Final[weakref.WeakSet[Connector]] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_with_the_process() -> None:
+    """The kernel closes what is open; aiohttp's finalisers need not complain of that, nor reach into a frozen loop."""
+    for connector in list(_OPEN):
+        connector._closed = True  # noqa: SLF001 - what its own `close` sets first
+
+
 class Connector(aiohttp.TCPConnector):
     """Connections of one deployment; at most ``limit`` of them (0: as many as needed)."""
 
@@ -108,6 +120,7 @@ class Connector(aiohttp.TCPConnector):
             socket_factory=open_socket,
         )
         self._watches: set[_Watch] = set()
+        _OPEN.add(self)
         self._pid = os.getpid()
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> aiohttp.connector.Connection:  # noqa: ASYNC109 - aiohttp's own
