@@ -567,3 +567,27 @@ async def test_abandoned_in_a_dead_loop() -> None:
         await upstream.closed()
         del pool
         gc.collect()
+
+
+@pytest.mark.parametrize("status", ["413 X", "200 OK"])
+async def test_an_answer_that_does_not_wait_for_the_request(status: str) -> None:
+    """It counts, and the connection with the rest of the request on it is not used again."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(raw(b'{"ok": 1}', status if b"30000000" in head else "200 OK"))
+
+    connections: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = yarl.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    async with pool_of() as pool:
+        _, exchange = await ask(
+            pool, HttpRequest("POST", url, SecretHeaders({}), bytes(30_000_000))
+        )
+        assert (exchange.status, exchange.ended, exchange.fault) == (int(status[:3]), True, None)
+        answer, exchange = await ask(pool, HttpRequest("POST", url, SecretHeaders({}), b"{}"))
+        assert (answer, exchange.reused, len(connections)) == ({"ok": 1}, False, 2)
+    server.close()
+    for writer in connections:
+        writer.close()

@@ -44,6 +44,8 @@ class Reply:
 
     def _reader(self, limit: int) -> BodyReader:
         encoding = self._exchange.headers.get("content-encoding", "")
+        if encoding:  # nobody asked for a compressed stream, and it may be a bomb of comments
+            limit = MAX_ANSWER_BYTES
         return BodyReader(self._response.content, encoding, limit)
 
     async def json(self) -> Any:
