@@ -17,10 +17,10 @@ from llm_unified.deployments import plan
 from llm_unified.errors import ConfigurationError
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings import load_settings
-from llm_unified.settings.configfile import PROVIDER_KEYS, read_config_file
 from llm_unified.settings.options import OPTIONS
 from llm_unified.settings.schema import json_schema, render
-from llm_unified.settings.sources import KNOWN_VARIABLES
+from llm_unified.settings.variables import KNOWN_VARIABLES
+from llm_unified.settings.yamlfile import PROVIDER_KEYS, YamlFile
 
 CONFIG = Path(__file__).parent.parent / "config"
 KEYS = {
@@ -444,7 +444,7 @@ def test_no_file_breaks_the_reader(tmp_path_factory, content):
     """Whatever stands in a YAML file, the outcome is settings or our own error."""
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    layer = read_config_file(file, KEYS)
+    layer = YamlFile(file, KEYS)
     try:
         load_settings(KEYS, file)
     except ConfigurationError as error:

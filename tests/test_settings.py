@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from llm_unified.errors import ConfigurationError
+from llm_unified.failures.table import FALLBACK_KINDS
 from llm_unified.response import FailureKind
 from llm_unified.settings import (
     DeploymentSettings,
@@ -23,8 +24,8 @@ from llm_unified.settings import (
     fingerprint,
     load_settings,
 )
-from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS
-from llm_unified.settings.sources import KNOWN_VARIABLES, typos
+from llm_unified.settings.options import OPTIONS
+from llm_unified.settings.variables import KNOWN_VARIABLES, typos
 
 OPENAI = {"OPENAI_API_KEY": "sk-openai-0123456789abcdef"}
 GROQ = {"GROQ_API_KEY": "gsk_groq0123456789abcdef"}
@@ -350,9 +351,11 @@ def test_default_times_follow_an_unusual_timeout():
 
 
 def test_failures_that_go_back_to_the_caller_cannot_be_fallen_back_on():
-    """``bad_request`` is the caller's own; an empty list has a better spelling."""
+    """``cancelled`` is the caller's own; ``bad_request`` only by name; an empty list has a better spelling."""
     assert load_settings(OPENAI | {"LLM_FALLBACK_ON": "all"}).fallback_on == FALLBACK_KINDS
-    assert "caller" in problems(OPENAI | {"LLM_FALLBACK_ON": "bad_request"})[0]
+    named = load_settings(OPENAI | {"LLM_FALLBACK_ON": "server, bad_request"}).fallback_on
+    assert named == {FailureKind.SERVER, FailureKind.BAD_REQUEST}
+    assert "caller" in problems(OPENAI | {"LLM_FALLBACK_ON": "cancelled"})[0]
     assert "LLM_ENABLE_FALLBACK=false" in problems(OPENAI | {"LLM_FALLBACK_ON": "none"})[0]
     assert "did you mean timeout?" in problems(OPENAI | {"LLM_FALLBACK_ON": "timeot"})[0]
 
@@ -599,10 +602,10 @@ def test_a_list_of_names_survives_the_round_trip(primary, fallback):
 
 
 def test_importing_and_reading_is_cheap_and_silent():
-    """Neither LiteLLM nor YAML nor pydantic-settings is loaded for a plain environment."""
+    """Neither LiteLLM nor YAML nor an HTTP client is loaded for a plain environment."""
     code = (
         "import sys, llm_unified.settings as s; s.load_settings({'OPENAI_API_KEY': 'k', 'GROQ_APIKEY': '1'});"
-        "print([m for m in ('litellm', 'yaml', 'pydantic_settings', 'httpx') if m in sys.modules])"
+        "print([m for m in ('litellm', 'yaml', 'httpx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from llm_unified.providers import PROVIDERS
-from llm_unified.settings.configfile import DEPLOYMENT_KEYS, KEY_REFERENCES, PROVIDER_KEYS
+from llm_unified.settings.yamlfile import DEPLOYMENT_KEYS, KEY_REFERENCES, PROVIDER_KEYS
 from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS, Option
 
 __all__ = ["json_schema", "render"]
