@@ -17,10 +17,10 @@ from llm_unified.deployments import plan
 from llm_unified.errors import ConfigurationError
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings import load_settings
-from llm_unified.settings.options import OPTIONS
+from llm_unified.settings.model import PROVIDER_KEYS
+from llm_unified.settings.options import KNOWN_VARIABLES, OPTIONS
 from llm_unified.settings.schema import json_schema, render
-from llm_unified.settings.variables import KNOWN_VARIABLES
-from llm_unified.settings.yamlfile import PROVIDER_KEYS, YamlFile
+from llm_unified.settings.yamlfile import YamlFile
 
 CONFIG = Path(__file__).parent.parent / "config"
 KEYS = {

@@ -24,8 +24,7 @@ from llm_unified.settings import (
     fingerprint,
     load_settings,
 )
-from llm_unified.settings.options import OPTIONS
-from llm_unified.settings.variables import KNOWN_VARIABLES, typos
+from llm_unified.settings.options import KNOWN_VARIABLES, OPTIONS, typos
 
 OPENAI = {"OPENAI_API_KEY": "sk-openai-0123456789abcdef"}
 GROQ = {"GROQ_API_KEY": "gsk_groq0123456789abcdef"}

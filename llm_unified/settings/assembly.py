@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings.candidates import Candidate
-from llm_unified.settings.explain import did_you_mean, reason, redacted, shown
+from llm_unified.settings.explain import reason, redacted, shown
 from llm_unified.settings.model import Options, Written, WrittenProvider
-from llm_unified.settings.variables import typos, unread
+from llm_unified.settings.options import did_you_mean, typos, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,21 +71,24 @@ def assemble(sources: Sequence[Source], names: Iterable[str] = ()) -> Assembly:
     for source in sources:
         result.problems += source.problems
         result.events += source.events
-    written, wrong = _merged(sources)
-    where = _settle_options(written, wrong, sources, result)
+    places = _places(sources)
+    written, wrong = _merged(sources, places)
+    where = _settle_options(written, wrong, places, result)
     candidates = {
-        name: Candidate(name, written.providers.get(name, WrittenProvider()), sources, misspelt)
+        name: Candidate(name, written.providers.get(name, WrittenProvider()), places, misspelt)
         for name in dict.fromkeys((*_PREFERENCE, *PROVIDERS, *written.providers))
     }
     for loc, sentence in wrong.items():
         if loc[0] == "providers":
             candidates[str(loc[1])].problems.append(sentence)
     _report(candidates, _named(candidates, where, result), result)
-    _remark_on_weaker_lines(written, sources, result)
+    for source in sources:
+        _remark_on_weaker_lines(source, places, result)
     _choose(candidates, result)
     files = [source.path for source in sources if source.path]
     in_order = sorted(result.problems, key=lambda text: _line(text, files))
     result.problems = redacted(in_order, {s for source in sources for s in source.secrets})
+    result.events = [row for at, row in enumerate(result.events) if row not in result.events[:at]]
     return result
 
 
@@ -98,11 +101,18 @@ def _line(problem: str, files: list[str]) -> int:
     return 0
 
 
-def _place(sources: Iterable[Source], loc: Loc) -> Place | None:
-    return next((source.places[loc] for source in sources if loc in source.places), None)
+def _places(sources: Sequence[Source]) -> dict[Loc, Place]:
+    """Return where each value stands that counts; who lists deployments lists them all."""
+    found: dict[Loc, Place] = {}
+    for source in reversed(sources):
+        lists = {loc for loc in source.places if loc[-1] == "deployments"}
+        found = {loc: place for loc, place in found.items() if loc[:3] not in lists} | source.places
+    return found
 
 
-def _merged(sources: Sequence[Source]) -> tuple[Written, dict[Loc, str]]:
+def _merged(
+    sources: Sequence[Source], places: Mapping[Loc, Place]
+) -> tuple[Written, dict[Loc, str]]:
     """Merge the sources; leave out what is wrong, so that everything else can be checked, too."""
     try:
         return Written(sources=sources), {}  # type: ignore[call-arg]
@@ -111,9 +121,9 @@ def _merged(sources: Sequence[Source]) -> tuple[Written, dict[Loc, str]]:
     wrong: dict[Loc, str] = {}
     for error in errors:
         loc = error["loc"]
-        while (place := _place(sources, loc)) is None:  # an item of a list
+        while loc not in places:  # an item of a list
             loc = loc[:-1]
-        wrong.setdefault(loc, f"{place.where} {reason(error)}{shown(error['input'])}.")
+        wrong.setdefault(loc, f"{places[loc].where} {reason(error)}.")
     for source in sources:
         for loc in wrong.keys() & source.places.keys():
             source.drop(loc)
@@ -121,18 +131,15 @@ def _merged(sources: Sequence[Source]) -> tuple[Written, dict[Loc, str]]:
 
 
 def _settle_options(
-    written: Written, wrong: Mapping[Loc, str], sources: Sequence[Source], result: Assembly
+    written: Written, wrong: Mapping[Loc, str], places: Mapping[Loc, Place], result: Assembly
 ) -> dict[str, str]:
     """Settle the global options; return where each that was given stands."""
     where: dict[str, str] = {}
     for name in Options.model_fields:
         result.values[name], result.origins[name] = getattr(written, name), "default"
-        if (name,) in wrong:
-            result.problems.append(wrong[name,])
-        if (place := _place(sources, (name,))) is not None:
-            where[name] = place.where
-            if (name,) not in wrong:
-                result.origins[name] = place.origin
+        if (place := places.get((name,))) is not None:
+            where[name], result.origins[name] = place.where, place.origin
+    result.problems += [sentence for loc, sentence in wrong.items() if loc[0] != "providers"]
     _fit_timeouts(result, where)
     return where
 
@@ -154,28 +161,13 @@ def _fit_timeouts(result: Assembly, where: Mapping[str, str]) -> None:
         values["deadline"] = max(values["deadline"], 2 * timeout)
 
 
-def _remark_on_weaker_lines(
-    written: Written, sources: Sequence[Source], result: Assembly
-) -> None:
+def _remark_on_weaker_lines(source: Source, places: Mapping[Loc, Place], result: Assembly) -> None:
     """Point out lines of YAML that say something else than a stronger source."""
-    for number, source in enumerate(sources):
-        if not source.path:
-            continue
-        alone, _ = _merged([source])
-        for loc, place in source.places.items():
-            stronger = _place(sources[:number], loc)
-            if stronger and len(loc) != 2 and _at(alone, loc) != _at(written, loc):  # noqa: PLR2004
-                text = f"{place.line} is without effect: {stronger.where} is stronger."
-                result.remark("info", "setting_outranked", text)
-
-
-def _at(written: Any, loc: Loc) -> object:
-    for step in loc:
-        if isinstance(written, (dict, tuple)):
-            written = dict(enumerate(written)).get(step) if isinstance(written, tuple) else written.get(step)
-        else:
-            written = getattr(written, str(step), None)
-    return written
+    for loc, place in source.places.items():
+        stronger = places.get(loc, place)
+        if place.line and place.value not in (stronger.value, str(stronger.value)):
+            text = f"{place.line} is without effect: {stronger.where} is stronger."
+            result.remark("info", "setting_outranked", text)
 
 
 def _named(
@@ -215,7 +207,7 @@ def _report(
             result.events.append(("warning", "provider_incomplete", fields))
         if name in named or found.has_key or found.ours:
             result.problems += found.problems
-        result.events += found.remarks
+        result.events += found.events
 
 
 def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llm_unified.providers import PROVIDERS, ProviderRow, provider_row, read_base_url
 from llm_unified.settings.kinds import as_label
 from llm_unified.settings.model import WrittenDeployment, WrittenProvider
-from llm_unified.settings.sources import Place, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from pydantic import SecretStr
 
-    from llm_unified.telemetry import Level
+    from llm_unified.settings.sources import Event, Loc, Place
 
 __all__ = ["Candidate"]
 
@@ -27,51 +26,56 @@ _PLACEHOLDER = re.compile(
 )
 
 
-@dataclass(slots=True)
 class Candidate:
     """A provider that may be asked, as far as it can be put together."""
 
-    name: str
-    written: WrittenProvider
-    sources: Sequence[Source]
-    misspelt: Mapping[str, str]
-    """Variables, each with the name that was probably meant."""
-    row: ProviderRow = field(init=False)
-    deployments: list[dict[str, Any]] = field(default_factory=list)
-    """The fields of ``DeploymentSettings``."""
-    has_key: bool = False
-    missing: list[str] = field(default_factory=list)
-    """What it needs and does not have: sentences without their full stop."""
-    problems: list[str] = field(default_factory=list)
-    """What it has and cannot be used: whole sentences."""
-    remarks: list[tuple[Level, str, dict[str, object]]] = field(default_factory=list)
-    origins: dict[str, str] = field(default_factory=dict)
-    common: dict[str, Place] = field(default_factory=dict)
-    own: list[dict[str, Place]] = field(default_factory=list)
-    """What the provider says of all its deployments, and each of those of itself: setting → place."""
+    def __init__(
+        self,
+        name: str,
+        written: WrittenProvider,
+        places: Mapping[Loc, Place],
+        misspelt: Mapping[str, str],
+    ) -> None:
+        """Put the deployments together. A deployment's own values win, whatever the source of the provider's.
 
-    def __post_init__(self) -> None:
-        """Put the deployments together. A deployment's own values win, whatever the source of the provider's."""
-        self._find_places()
-        rows = self.written.deployments or (WrittenDeployment(),)
-        common = _given(self.written)
-        own = [_given(row) for row in rows]
-        models = [row["model"] for row in ({**common, **row} for row in own) if "model" in row]
-        self.row = provider_row(self.name, next(iter(models), None))
+        ``misspelt`` are variables, each with the name that was probably meant.
+        """
+        self.name = name
+        self.written = written
+        self.misspelt = misspelt
+        self.at: Loc = ("providers", name)
+        self.places = {loc[2:]: place for loc, place in places.items() if loc[:2] == self.at}
+        self.has_key = False
+        self.missing: list[str] = []
+        """What it needs and does not have: sentences without their full stop."""
+        self.problems: list[str] = []
+        """What it has and cannot be used: whole sentences."""
+        self.events: list[Event] = []
+        own = [_given(row) for row in written.deployments or (WrittenDeployment(),)]
+        common = _given(written)
+        rows = [{**common, **row} for row in own]
+        self.row = provider_row(name, next((row["model"] for row in rows if "model" in row), None))
         supplied = {
             "model": self.row.default_model,
             "base_url": self.row.default_base_url,
             "api_version": self.row.default_api_version,
         }
-        for setting, value in supplied.items():
-            if value and not all(setting in row for row in own):
-                self.origins.setdefault(setting, "default")
-        for values, places in zip(own, self.own, strict=True):
-            self._add({**common, **values}, {**self.common, **places})
-        for setting, place in self.common.items():
-            if setting != "api_key" and not place.line and all(setting in row for row in own):
-                fields: dict[str, object] = {"variable": place.where}
-                self.remarks.append(("warning", "setting_without_effect", fields))
+        self.origins = {
+            setting: "default"
+            for setting, value in supplied.items()
+            if value and not all(setting in row for row in own)
+        } | {
+            ".".join(map(str, loc)): place.origin
+            for loc, place in self.places.items()
+            if loc and loc[-1] != "deployments"
+        }
+        deployments = [self._completed(number, row) for number, row in enumerate(rows)]
+        self.values = {"name": name, "timeout": written.timeout, "deployments": deployments}
+        """The fields of ``ProviderSettings``."""
+        for setting in common.keys() - {"api_key"}:
+            place = self.places[setting,]
+            if not place.line and all(setting in row for row in own):
+                self.events.append(("warning", "setting_without_effect", {"variable": place.where}))
 
     @property
     def enabled(self) -> bool:
@@ -86,8 +90,7 @@ class Candidate:
     @property
     def ours(self) -> bool:
         """Whether it stands in our file or our arguments, so that what is wrong with it is our concern."""
-        places = [*self.common.values(), *(p for row in self.own for p in row.values())]
-        return any(place.line or place.origin == "argument" for place in places)
+        return any(place.line or place.origin == "argument" for place in self.places.values())
 
     @property
     def is_configured(self) -> bool:
@@ -95,144 +98,107 @@ class Candidate:
         mentioned = self.has_key or self.name not in PROVIDERS
         return self.enabled and mentioned and not self.missing and not self.problems
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """The fields of ``ProviderSettings``."""
-        return {
-            "name": self.name,
-            "timeout": self.written.timeout,
-            "deployments": self.deployments,
-        }
+    def _place(self, number: int, setting: str) -> Place | None:
+        return self.places.get(("deployments", number, setting)) or self.places.get((setting,))
 
-    def _find_places(self) -> None:
-        """Note where each setting stands; the strongest source that lists deployments lists them all."""
-        at = ("providers", self.name)
-        self.own = [{} for _ in self.written.deployments or (None,)]
-        lists = [source for source in self.sources if (*at, "deployments") in source.places]
-        for source in reversed(self.sources):
-            for loc, place in source.places.items():
-                if loc[:2] != at:
-                    continue
-                if len(loc) == len(at) + 1 and loc[-1] != "deployments":
-                    self.common[str(loc[-1])] = place
-                elif len(loc) > len(at) + 1 and source is lists[0]:
-                    self.own[int(loc[3])][str(loc[-1])] = place
-        for setting, place in self.common.items():
-            self.origins[setting] = place.origin
-        for number, row in enumerate(self.own):
-            for setting, place in row.items():
-                self.origins[f"deployments.{number}.{setting}"] = place.origin
+    def _where(self, number: int, setting: str) -> str:
+        place = self._place(number, setting)
+        return place.where if place else ""
 
-    def _add(self, values: dict[str, Any], places: Mapping[str, Place]) -> None:
+    def _completed(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
         """Complete one deployment from the provider's row; note what is missing."""
         # Deployments of a provider of one's own may be at different vendors.
         row = provider_row(self.name, values.get("model"))
         keys = values.pop("api_key", ())
-        self.has_key = self.has_key or bool(keys)
-        if any(_PLACEHOLDER.fullmatch(key.get_secret_value()) for key in keys):
-            remark = f"{places['api_key'].where} looks like a placeholder."
-            if ("warning", "placeholder_key", {"remark": remark}) not in self.remarks:
-                self.remarks.append(("warning", "placeholder_key", {"remark": remark}))
-        address = values.pop("base_url", None)
-        values["api_base"] = row.default_base_url
-        if address is not None:
-            values["api_base"] = self._read_address(row, address, values, places)
-        elif "base_url" in places:
-            values["api_base"] = ""
-        values.setdefault("api_version", row.default_api_version)
+        if "base_url" in values:
+            values["api_base"] = self._read_address(number, row, values.pop("base_url"), values)
+        elif not self._where(number, "base_url"):
+            values["api_base"] = row.default_base_url
+            if "base_url" in row.needs and not row.default_base_url:
+                self._lacks("base_url")
         model = values.get("model") or row.default_model or ""
-        values |= {
-            "model": row.bare_model(model),
-            "litellm_model": row.litellm_model(model),
-            "api_keys": keys,
-        }
-        self.deployments.append(values)
-        if urlsplit(values["api_base"] or "").scheme == "http" and keys:
-            self._remark_on_clear_text(values["api_base"])
-        self._find_gaps(row, model, values, places)
-
-    def _find_gaps(
-        self, row: ProviderRow, model: str, values: dict[str, Any], places: Mapping[str, Place]
-    ) -> None:
-        if not model and "model" not in places:
+        if not model and not self._where(number, "model"):
             self._lacks("model")
         elif self.name not in PROVIDERS and model and "/" not in model:
             self.problems.append(
-                f"{places['model'].where} must begin with LiteLLM's name of the vendor, as in "
+                f"{self._where(number, 'model')} must begin with LiteLLM's name of the vendor, as in "
                 "mistral/mistral-large-latest."
             )
-        if "base_url" in row.needs and values["api_base"] is None:
-            self._lacks("base_url")
-        if values["api_keys"]:
-            return
-        if unset := self._unset_variables(places):
-            names = " and ".join(unset)
-            self.missing.append(
-                f"{places['api_key'].where} takes a key from {names}. Set {names}"
-            )
-        elif "api_key" in row.needs:
-            self._lacks("api_key")
+        self._look_at_keys(number, row, keys, str(values.get("api_base")))
+        return values | {
+            "model": row.bare_model(model),
+            "litellm_model": row.litellm_model(model),
+            "api_version": values.get("api_version") or row.default_api_version,
+            "api_keys": keys,
+        }
 
-    def _unset_variables(self, places: Mapping[str, Place]) -> list[str]:
-        """Return the variables that the key is to come from."""
-        place = places.get("api_key")
-        return [
-            name
-            for source in self.sources
-            for loc, names in source.lacking.items()
-            if place is not None and source.places.get(loc) is place
-            for name in names
-        ]
+    def _look_at_keys(
+        self, number: int, row: ProviderRow, keys: tuple[SecretStr, ...], address: str
+    ) -> None:
+        place = self._place(number, "api_key")
+        if not keys and place and place.lacking:
+            names = " and ".join(dict.fromkeys(place.lacking))
+            self.missing.append(f"{place.where} takes a key from {names}. Set {names}")
+        elif not keys and "api_key" in row.needs:
+            self._lacks("api_key")
+        self.has_key = self.has_key or bool(keys)
+        if place and any(_PLACEHOLDER.fullmatch(key.get_secret_value()) for key in keys):
+            self._remark("placeholder_key", f"{place.where} looks like a placeholder.")
+        if keys and address.startswith("http://") and not _is_local(address):
+            text = f"{self.name}: http:// sends the key and the prompts in clear."
+            self._remark("clear_text", text)
 
     def _read_address(
-        self, row: ProviderRow, address: str, values: dict[str, Any], places: Mapping[str, Place]
+        self, number: int, row: ProviderRow, address: str, values: dict[str, Any]
     ) -> str:
         """Return LiteLLM's ``api_base``, and note what else the address says."""
-        place = places["base_url"]
+        where = self._where(number, "base_url")
         try:
             target = read_base_url(row, address)
             said = {"model": target.model, "api_version": target.api_version}
-            found = {name: as_label(value) for name, value in said.items() if value}
+            found = {setting: as_label(value) for setting, value in said.items() if value}
         except ValueError as error:
-            self.problems.append(f"{place.where} {error}.")
+            self.problems.append(f"{where} {error}.")
             return ""
-        for name, value in found.items():
-            if name not in values:
-                values[name] = value
-                self.origins[name] = place.origin
-        if target.model and values["model"] != target.model:
+        for setting in found.keys() - values.keys():
+            self.origins[setting] = self.origins["base_url"]
+        values |= {**found, **values}
+        if found and found.get("model", values["model"]) != values["model"]:
             self.problems.append(
-                f"{place.where} is the address of another deployment than {places['model'].where} "
+                f"{where} is the address of another deployment than {self._where(number, 'model')} "
                 "says. Leave only https:// and the host in it."
             )
         return target.base_url
 
-    def _remark_on_clear_text(self, base_url: str) -> None:
-        host = urlsplit(base_url).hostname or ""
-        try:
-            local = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            local = host == "localhost" or host.endswith(".localhost")
-        remark = f"{self.name}: http:// sends the key and the prompts in clear."
-        event: tuple[Level, str, dict[str, object]] = ("warning", "clear_text", {"remark": remark})
-        if not local and event not in self.remarks:
-            self.remarks.append(event)
+    def _remark(self, event: str, text: str) -> None:
+        self.events.append(("warning", event, {"remark": text}))
 
     def _lacks(self, setting: str) -> None:
         variable = self.row.variable(setting)
-        if variable is None:
+        if setting == "model" and self.name not in PROVIDERS and () in self.places:
+            where = self.places[()].where
+            self.problems.append(f"{where} has no model. Add `model: vendor/name` to it.")
+        elif variable is None:
             wanted = {"api_key": "api_key_env"}.get(setting, setting)
             text = f"{self.name} has no {wanted}. Add `{wanted}:` to it in the YAML file"
+            self.missing.append(text)
         else:
             wanted = "key" if setting == "api_key" else self.row.spellings.get(setting, setting)
             wrong = next((name for name, meant in self.misspelt.items() if meant == variable), None)
             hint = f" ({wrong} is set: misspelt?)" if wrong else ""
             more = f" (or {variable}S, {variable}_FILE)" if setting == "api_key" else ""
-            text = f"{self.name} has no {wanted}. Set {variable}{more}{hint}"
-        self.missing.append(text)
+            self.missing.append(f"{self.name} has no {wanted}. Set {variable}{more}{hint}")
 
 
 def _given(written: WrittenDeployment) -> dict[str, Any]:
     """Return what was said of a deployment, without what concerns the provider as a whole."""
-    names = written.model_fields_set & set(WrittenDeployment.model_fields)
+    names = [name for name in WrittenDeployment.model_fields if name in written.model_fields_set]
     return {name: getattr(written, name) for name in names}
+
+
+def _is_local(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from llm_unified.settings.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean
+from llm_unified.providers import PROVIDERS
+from llm_unified.settings.kinds import did_you_mean
+from llm_unified.settings.model import DEPLOYMENT_KEYS, PROVIDER_KEYS, Written
+from llm_unified.settings.options import OPTIONS, PROVIDER_OPTIONS, Option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = ["reason", "redacted", "shown"]
 
-_ROWS = {False: {row.name: row for row in PROVIDER_OPTIONS}, True: {row.name: row for row in OPTIONS}}
+_TOP = tuple(Written.model_fields)
+_SHAPES: Final = {
+    "tuple_type": "must be a list, each item beginning with '- '",
+    "too_short": "must be a list, each item beginning with '- '",
+    "model_type": "must be made of `key: value` lines",
+}
 _LONGEST_SHOWN = 40
 _SHORTEST_REDACTED = 8
 _LOOKS_SECRET = re.compile(r"sk-|gsk_|key|://[^/]*@|[A-Za-z0-9+/_-]{24,}", re.IGNORECASE)
@@ -20,14 +29,35 @@ _LOOKS_SECRET = re.compile(r"sk-|gsk_|key|://[^/]*@|[A-Za-z0-9+/_-]{24,}", re.IG
 
 def reason(error: Mapping[str, Any]) -> str:
     """Return the end of the sentence "NAME …" for one of pydantic's errors."""
+    loc, value = error["loc"], error["input"]
+    if error["type"] == "extra_forbidden":
+        return _unknown(loc, value)
     if said := str(error.get("ctx", {}).get("error", "")):
-        return said
-    loc = error["loc"]
-    row = _ROWS[len(loc) == 1].get(str(loc[-1])) if loc else None
-    if row is None or row.kind not in {"count", "seconds", "price", "choice"}:
-        return str(error["msg"])
-    hint = did_you_mean(str(error["input"]), row.choices) if row.choices else ""
-    return row.expected() + hint
+        return said + shown(value)
+    rows = OPTIONS if len(loc) == 1 else PROVIDER_OPTIONS
+    row = next((row for row in rows if loc and row.name == loc[-1]), None)
+    return (row and _expected(row, value)) or _SHAPES.get(error["type"], str(error["msg"]))
+
+
+def _expected(row: Option, value: object) -> str:
+    text = {
+        "count": f"must be a whole number between {row.low:g} and {row.high:g}",
+        "seconds": f"must be a number of seconds between {row.low:g} and {row.high:g}",
+        "price": "must be a price in USD for one token, such as 0.0000025",
+        "choice": f"must be {' or '.join(row.choices)}{did_you_mean(str(value), row.choices)}",
+    }.get(row.kind)
+    return text + shown(value) if text else ""
+
+
+def _unknown(loc: tuple[str | int, ...], value: object) -> str:
+    known = (_TOP, (), PROVIDER_KEYS)[min(len(loc), 3) - 1] if len(loc) <= 3 else DEPLOYMENT_KEYS  # noqa: PLR2004
+    key, inner = str(loc[-1]), set(value) if isinstance(value, Mapping) else set()
+    if known is _TOP and inner & set(_TOP) - set(PROVIDER_KEYS):
+        return "is an unknown key. Options stand at the top level: remove this line and one indentation"
+    if known is _TOP and (inner or key in PROVIDERS):
+        return "is an unknown key: a provider belongs under `providers:`"
+    hint = did_you_mean(key.lower().removeprefix("llm_"), known)
+    return f"is an unknown key{hint or '. Known: ' + ', '.join(known)}"
 
 
 def shown(value: object, before: str = ", not ") -> str:

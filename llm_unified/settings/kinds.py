@@ -7,8 +7,10 @@ say what is expected. All durations are floats in seconds.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from difflib import get_close_matches
+from typing import Annotated, Final
 from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -34,6 +36,7 @@ __all__ = [
     "Url",
     "Word",
     "as_label",
+    "closest",
     "did_you_mean",
     "unquoted",
 ]
@@ -64,19 +67,22 @@ def unquoted(text: str) -> str:
     return text
 
 
-def did_you_mean(word: str, known: Any, *, cutoff: float = 0.6) -> str:
-    """Return ``", did you mean …?"`` or ``""``."""
-    from difflib import get_close_matches
+def closest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the known word that is most like another, or ``""``."""
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
-    found = get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
-    return f", did you mean {found[0]}?" if found else ""
+
+def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return ``", did you mean …?"`` or ``""``."""
+    found = closest(word.lower(), known, cutoff)
+    return f", did you mean {found}?" if found else ""
 
 
 def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, (dict, list, tuple)) or value is None:
-        raise ValueError("must be one text")
+        raise ValueError("must be one value")
     return unquoted(str(value))
 
 
@@ -102,15 +108,14 @@ def _url(value: object) -> str:
 def _redis_url(value: object) -> str:
     text = _url(value)
     if not re.match(r"(rediss?|unix)://", text):
-        raise ValueError(
-            "must start with redis:// or rediss://, as in redis://localhost:6379/0"
-        )
+        raise ValueError("must start with redis:// or rediss://, as in redis://localhost:6379/0")
     return text
 
 
-def _items(value: object) -> list[str]:
-    several = isinstance(value, (list, tuple, set, frozenset))
-    parts = value if several else _text(value).split(",")  # type: ignore[attr-defined]
+def _items(value: object, of: str) -> list[str]:
+    if isinstance(value, dict):
+        raise ValueError(f"must be a list of {of}")  # noqa: TRY004, pydantic wants a ValueError
+    parts = value if isinstance(value, (list, tuple, frozenset)) else _text(value).split(",")
     return [item for part in parts if (item := _text(part))]
 
 
@@ -119,7 +124,7 @@ def _name(value: object) -> str:
 
 
 def _names(value: object) -> tuple[str, ...]:
-    names = tuple(map(_name, _items(value)))
+    names = tuple(map(_name, _items(value, "providers")))
     return () if names == ("none",) else names
 
 
@@ -146,11 +151,16 @@ def _seconds(value: object) -> float:
 
 
 def _price(value: object) -> float:
-    return float("" if isinstance(value, bool) else _text(value))
+    text = "" if isinstance(value, bool) else _text(value)
+    if not re.fullmatch(r"\d*\.?\d*(e-?\d+)?", text, re.ASCII | re.IGNORECASE) or not text[
+        :1
+    ].strip("e"):
+        raise ValueError
+    return float(text)
 
 
 def _failures(value: object) -> frozenset[FailureKind]:
-    words = [_name(item) for item in _items(value)]
+    words = [_name(item) for item in _items(value, "failures")]
     if words == ["all"]:
         return FALLBACK_KINDS
     if words in ([], ["none"]):

@@ -7,7 +7,8 @@ capitals after ``LLM_``. All durations are floats in seconds, all prices US doll
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import (
@@ -36,9 +37,28 @@ from llm_unified.settings.kinds import (
     Word,
 )
 
-__all__ = ["DeploymentOptions", "Options", "WrittenDeployment", "WrittenProvider", "Written"]
+__all__ = [
+    "DEPLOYMENT_KEYS",
+    "KEY_REFERENCES",
+    "PROVIDER_KEYS",
+    "DeploymentOptions",
+    "Options",
+    "Written",
+    "WrittenDeployment",
+    "WrittenProvider",
+]
 
-PREFIX = "LLM_"
+PREFIX: Final = "LLM_"
+SPELLINGS: Final = {"endpoint": "base_url", "deployment": "model"}
+"""Azure's words."""
+KEY_REFERENCES: Final[Mapping[str, str]] = {
+    "api_key": "The key as os.environ/NAME; never the key itself",
+    "api_keys": "Several keys as a list of os.environ/NAME",
+    "api_key_env": "The variable that holds the key (or several, separated by commas)",
+    "api_keys_env": "Variables that hold keys, as a list; a provider's deployments cycle over all keys",
+    "api_key_file": "A file that holds the key, such as a mounted secret; one key per line",
+}
+"""The ways to keys, which all lead to ``api_key``."""
 
 
 class Options(BaseModel):
@@ -47,50 +67,56 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     primary_provider: ProviderName | None = Field(
-        None, description="Who is asked first; by default the first with a key"
+        default=None, description="Who is asked first; by default the first with a key"
     )
     fallback_providers: ProviderNames | None = Field(
-        None,
+        default=None,
         description="Who is asked next, in this order; by default all others with a key; 'none' for nobody",
     )
-    enable_fallback: Flag = Field(True, description="Whether anybody but the primary is asked")
-    pool_size: Annotated[Count, Field(ge=1, le=64)] = Field(
-        3, description="Separate connections per deployment, used in turn"
+    enable_fallback: Flag = Field(
+        default=True, description="Whether anybody but the primary is asked"
     )
-    timeout: UpToHour = Field(60.0, description="The longest that one attempt may take")
-    connect_timeout: UpToHour = Field(5.0, description="The longest wait for a connection")
+    pool_size: Annotated[Count, Field(ge=1, le=64)] = Field(
+        default=3, description="Separate connections per deployment, used in turn"
+    )
+    timeout: UpToHour = Field(default=60.0, description="The longest that one attempt may take")
+    connect_timeout: UpToHour = Field(default=5.0, description="The longest wait for a connection")
     first_token_timeout: UpToHour = Field(
-        30.0, description="Streams: the longest wait for the first content"
+        default=30.0, description="Streams: the longest wait for the first content"
     )
     stream_idle_timeout: UpToHour = Field(
-        30.0, description="Streams: the longest silence after the first content"
+        default=30.0, description="Streams: the longest silence after the first content"
     )
     deadline: UpToDay = Field(
-        120.0, description="The longest that a call may take, all attempts"
+        default=120.0, description="The longest that a call may take, all attempts"
     )
     cooldown: Annotated[Seconds, Field(ge=0, le=3600)] = Field(
-        10.0, description="How long a deployment cools down after failing"
+        default=10.0, description="How long a deployment cools down after failing"
     )
     failure_threshold: Annotated[Count, Field(ge=1, le=1000)] = Field(
-        3, description="Failures in a row until a deployment cools down"
+        default=3, description="Failures in a row until a deployment cools down"
     )
     retries: Annotated[Count, Field(ge=0, le=10)] = Field(
-        0, description="Further rounds when everybody failed and time is left"
+        default=0, description="Further rounds when everybody failed and time is left"
     )
     fallback_on: Failures = Field(
-        FALLBACK_KINDS, description="The failures after which the next provider is asked"
+        default=FALLBACK_KINDS, description="The failures after which the next provider is asked"
     )
     enable_connection_warming: Flag = Field(
-        False, description="Whether connections are kept warm"
+        default=False, description="Whether connections are kept warm"
     )
-    keep_alive_interval: UpToDay = Field(60.0, description="Time between two warm-up rounds")
-    warm_on_startup: Flag = Field(True, description="Whether the warmer starts with a round")
+    keep_alive_interval: UpToDay = Field(
+        default=60.0, description="Time between two warm-up rounds"
+    )
+    warm_on_startup: Flag = Field(
+        default=True, description="Whether the warmer starts with a round"
+    )
     warm_probe: Annotated[Literal["completion", "connection"], Kind("choice"), Word] = Field(
-        "completion",
+        default="completion",
         description="'completion' asks for one token; 'connection' only opens the connection, free of charge",
     )
     redis_url: RedisUrl | None = Field(
-        None, description="A Redis through which several processes share their cooldowns"
+        default=None, description="A Redis through which several processes share their cooldowns"
     )
 
 
@@ -99,17 +125,19 @@ class DeploymentOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    api_version: Label | None = Field(None, description="Azure's api-version")
-    organization: Label | None = Field(None, description="OpenAI's organization")
+    api_version: Label | None = Field(default=None, description="Azure's api-version")
+    organization: Label | None = Field(default=None, description="OpenAI's organization")
     weight: Annotated[Count, Field(ge=1, le=100)] = Field(
-        1, description="Its share of the turns among the provider's deployments"
+        default=1, description="Its share of the turns among the provider's deployments"
     )
     input_cost_per_token: Price | None = Field(
-        None, description="Price of one prompt token, for `cost_usd`"
+        default=None, description="Price of one prompt token, for `cost_usd`"
     )
-    output_cost_per_token: Price | None = Field(None, description="Price of one answered token")
+    output_cost_per_token: Price | None = Field(
+        default=None, description="Price of one answered token"
+    )
     base_model: Text | None = Field(
-        None, description="Azure: the model behind the deployment, for its price"
+        default=None, description="Azure: the model behind the deployment, for its price"
     )
 
 
@@ -117,26 +145,29 @@ class WrittenDeployment(DeploymentOptions):
     """What the sources say of one deployment."""
 
     model: Label | None = Field(
-        None, description="The model to ask (Azure: the name of the deployment)"
+        default=None, description="The model to ask (Azure: the name of the deployment)"
     )
     base_url: Url | None = Field(
-        None, description="Where it is reached (Azure: the endpoint)"
+        default=None, description="Where it is reached (Azure: the endpoint)"
     )
-    api_key: tuple[SecretStr, ...] = Field(
-        (), description="The key as os.environ/NAME; never the key itself"
-    )
+    api_key: tuple[SecretStr, ...] = Field(default=(), description=KEY_REFERENCES["api_key"])
 
 
 class WrittenProvider(WrittenDeployment):
     """What the sources say of one provider."""
 
-    enabled: Flag = Field(True, description="false leaves the provider out")
+    enabled: Flag = Field(default=True, description="false leaves the provider out")
     timeout: UpToHour | None = Field(
-        None, description="The longest that one attempt at it may take"
+        default=None, description="The longest that one attempt at it may take"
     )
     deployments: tuple[WrittenDeployment, ...] = Field(
-        (), description="Several regions, keys or models, asked in turn"
+        default=(), min_length=1, description="Several regions, keys or models, asked in turn"
     )
+
+
+DEPLOYMENT_KEYS: Final = (*{**WrittenDeployment.model_fields, **SPELLINGS, **KEY_REFERENCES},)
+PROVIDER_KEYS: Final = (*{**WrittenProvider.model_fields, **SPELLINGS, **KEY_REFERENCES},)
+"""What stands in YAML and arguments."""
 
 
 class Written(BaseSettings, Options):
@@ -147,7 +178,7 @@ class Written(BaseSettings, Options):
     )
 
     providers: dict[str, WrittenProvider] = Field(
-        {},
+        default={},
         description="Who can be asked. A name of your own needs a model with LiteLLM's prefix.",
     )
 
