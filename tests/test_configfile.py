@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llm_unified.deployments import plan
 from llm_unified.errors import ConfigurationError
 from llm_unified.providers import PROVIDERS
-from llm_unified.settings import load_settings
+from llm_unified.settings import example, load_settings
 from llm_unified.settings.model import PROVIDER_KEYS
 from llm_unified.settings.options import KNOWN_VARIABLES, OPTIONS
 from llm_unified.settings.schema import json_schema, render
@@ -86,6 +86,7 @@ def test_the_example_mentions_every_key():
 def test_the_example_env_file_has_every_variable_with_its_default():
     """Neither a forgotten nor an invented name; uncommented it still loads."""
     text = (CONFIG / ".env.example").read_text(encoding="utf-8")
+    assert text == example.render()
     lines = [line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2].isupper()]
     lines = [line for line in lines if "=" in line.split()[0]]
     assert sorted(line.partition("=")[0] for line in lines) == sorted(KNOWN_VARIABLES)

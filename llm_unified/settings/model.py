@@ -76,31 +76,14 @@ class Options(BaseModel):
     enable_fallback: Flag = Field(
         default=True, description="Whether anybody but the primary is asked"
     )
-    pool_size: Annotated[Count, Field(ge=1, le=64)] = Field(
-        default=3, description="Separate connections per deployment, used in turn"
-    )
-    timeout: UpToHour = Field(default=60.0, description="The longest that one attempt may take")
-    connect_timeout: UpToHour = Field(default=5.0, description="The longest wait for a connection")
-    first_token_timeout: UpToHour = Field(
-        default=30.0, description="Streams: the longest wait for the first content"
-    )
-    stream_idle_timeout: UpToHour = Field(
-        default=30.0, description="Streams: the longest silence after the first content"
-    )
-    deadline: UpToDay = Field(
-        default=120.0, description="The longest that a call may take, all attempts"
-    )
-    cooldown: Annotated[Seconds, Field(ge=0, le=3600)] = Field(
-        default=10.0, description="How long a deployment cools down after failing"
-    )
-    failure_threshold: Annotated[Count, Field(ge=1, le=1000)] = Field(
-        default=3, description="Failures in a row until a deployment cools down"
+    fallback_on: Failures = Field(
+        default=FALLBACK_KINDS, description="The failures after which the next provider is asked"
     )
     retries: Annotated[Count, Field(ge=0, le=10)] = Field(
         default=0, description="Further rounds when everybody failed and time is left"
     )
-    fallback_on: Failures = Field(
-        default=FALLBACK_KINDS, description="The failures after which the next provider is asked"
+    pool_size: Annotated[Count, Field(ge=1, le=64)] = Field(
+        default=3, description="Separate connections per deployment, used in turn"
     )
     enable_connection_warming: Flag = Field(
         default=False, description="Whether connections are kept warm"
@@ -114,6 +97,23 @@ class Options(BaseModel):
     warm_probe: Annotated[Literal["completion", "connection"], Kind("choice"), Word] = Field(
         default="completion",
         description="'completion' asks for one token; 'connection' only opens the connection, free of charge",
+    )
+    timeout: UpToHour = Field(default=60.0, description="The longest that one attempt may take")
+    connect_timeout: UpToHour = Field(default=5.0, description="The longest wait for a connection")
+    first_token_timeout: UpToHour = Field(
+        default=30.0, description="Streams: the longest wait for the first content"
+    )
+    stream_idle_timeout: UpToHour = Field(
+        default=30.0, description="Streams: the longest silence after the first content"
+    )
+    deadline: UpToDay = Field(
+        default=120.0, description="The longest that a call may take, all attempts"
+    )
+    failure_threshold: Annotated[Count, Field(ge=1, le=1000)] = Field(
+        default=3, description="Failures in a row until a deployment cools down"
+    )
+    cooldown: Annotated[Seconds, Field(ge=0, le=3600)] = Field(
+        default=10.0, description="How long a deployment cools down after failing"
     )
     redis_url: RedisUrl | None = Field(
         default=None, description="A Redis through which several processes share their cooldowns"

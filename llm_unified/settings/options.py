@@ -98,12 +98,11 @@ ENV_FILE: Final = "LLM_ENV_FILE"
 
 
 def _settings(row: ProviderRow) -> Iterator[str]:
-    yield from ("enabled", "model", "base_url")
+    yield from ("api_key", "api_keys", "api_key_file", "enabled", "model", "base_url")
     if row.default_api_version:
         yield "api_version"
     if row.name == "openai":
         yield "organization"
-    yield from ("api_key", "api_keys", "api_key_file")
 
 
 OPTION_VARIABLES: Final = {option.variable: option.name for option in OPTIONS}
