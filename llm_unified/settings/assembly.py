@@ -72,18 +72,20 @@ def assemble(sources: Sequence[Source], names: Iterable[str] = ()) -> Assembly:
         result.problems += source.problems
         result.events += source.events
     places = _places(sources)
-    written, wrong = _merged(sources, places)
+    written, wrong, unknown = _merged(sources)
+    result.problems += unknown
     where = _settle_options(written, wrong, places, result)
+    mentioned = (str(loc[1]) for source in sources for loc in source.places if len(loc) > 1)
     candidates = {
         name: Candidate(name, written.providers.get(name, WrittenProvider()), places, misspelt)
-        for name in dict.fromkeys((*_PREFERENCE, *PROVIDERS, *written.providers))
+        for name in dict.fromkeys((*_PREFERENCE, *PROVIDERS, *mentioned))
     }
     for loc, sentence in wrong.items():
-        if loc[0] == "providers":
+        if len(loc) > 1:
             candidates[str(loc[1])].problems.append(sentence)
     _report(candidates, _named(candidates, where, result), result)
     for source in sources:
-        _remark_on_weaker_lines(source, places, result)
+        _remark_on_weaker_lines(source, written, places, result)
     _choose(candidates, result)
     files = [source.path for source in sources if source.path]
     in_order = sorted(result.problems, key=lambda text: _line(text, files))
@@ -110,24 +112,29 @@ def _places(sources: Sequence[Source]) -> dict[Loc, Place]:
     return found
 
 
-def _merged(
-    sources: Sequence[Source], places: Mapping[Loc, Place]
-) -> tuple[Written, dict[Loc, str]]:
-    """Merge the sources; leave out what is wrong, so that everything else can be checked, too."""
+def _merged(sources: Sequence[Source]) -> tuple[Written, dict[Loc, str], list[str]]:
+    """Merge the sources; leave out what is wrong, so that everything else can be checked, too.
+
+    What is wrong comes back as sentences: of values by their place, of unknown keys all together.
+    """
     try:
-        return Written(sources=sources), {}  # type: ignore[call-arg]
+        return Written(sources=sources), {}, []  # type: ignore[call-arg]
     except ValidationError as failed:
         errors = failed.errors(include_url=False)
     wrong: dict[Loc, str] = {}
+    unknown: list[str] = []
     for error in errors:
         loc = error["loc"]
-        while loc not in places:  # an item of a list
-            loc = loc[:-1]
-        wrong.setdefault(loc, f"{places[loc].where} {reason(error)}.")
-    for source in sources:
-        for loc in wrong.keys() & source.places.keys():
+        while not (places := [s.places[loc] for s in sources if loc in s.places]):
+            loc = loc[:-1]  # an item of a list
+        sentences = [f"{place.where} {reason(error)}" for place in places]
+        if error["type"] == "extra_forbidden":
+            unknown += sentences
+        else:
+            wrong.setdefault(loc, f"{sentences[0]}.")
+        for source in sources:
             source.drop(loc)
-    return Written(sources=sources), wrong  # type: ignore[call-arg]
+    return Written(sources=sources), wrong, unknown  # type: ignore[call-arg]
 
 
 def _settle_options(
@@ -139,7 +146,7 @@ def _settle_options(
         result.values[name], result.origins[name] = getattr(written, name), "default"
         if (place := places.get((name,))) is not None:
             where[name], result.origins[name] = place.where, place.origin
-    result.problems += [sentence for loc, sentence in wrong.items() if loc[0] != "providers"]
+    result.problems += [sentence for loc, sentence in wrong.items() if len(loc) == 1]
     _fit_timeouts(result, where)
     return where
 
@@ -161,13 +168,25 @@ def _fit_timeouts(result: Assembly, where: Mapping[str, str]) -> None:
         values["deadline"] = max(values["deadline"], 2 * timeout)
 
 
-def _remark_on_weaker_lines(source: Source, places: Mapping[Loc, Place], result: Assembly) -> None:
+def _remark_on_weaker_lines(
+    source: Source, written: Written, places: Mapping[Loc, Place], result: Assembly
+) -> None:
     """Point out lines of YAML that say something else than a stronger source."""
-    for loc, place in source.places.items():
-        stronger = places.get(loc, place)
-        if place.line and place.value not in (stronger.value, str(stronger.value)):
-            text = f"{place.line} is without effect: {stronger.where} is stronger."
+    weaker = {
+        loc: place
+        for loc, place in source.places.items()
+        if place.line and places.get(loc, place) is not place
+    }
+    alone = _merged([source])[0] if weaker else written
+    for loc, place in weaker.items():
+        if _said(alone, loc) != _said(written, loc):
+            text = f"{place.line} is without effect: {places[loc].where} is stronger."
             result.remark("info", "setting_outranked", text)
+
+
+def _said(written: Written, loc: Loc) -> object:
+    block = written.providers.get(str(loc[1])) if len(loc) > 1 else written
+    return getattr(block, str(loc[-1]), None)
 
 
 def _named(

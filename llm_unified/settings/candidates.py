@@ -72,9 +72,9 @@ class Candidate:
         deployments = [self._completed(number, row) for number, row in enumerate(rows)]
         self.values = {"name": name, "timeout": written.timeout, "deployments": deployments}
         """The fields of ``ProviderSettings``."""
-        for setting in common.keys() - {"api_key"}:
+        for setting in common:
             place = self.places[setting,]
-            if not place.line and all(setting in row for row in own):
+            if setting != "api_key" and not place.line and all(setting in row for row in own):
                 self.events.append(("warning", "setting_without_effect", {"variable": place.where}))
 
     @property
@@ -90,7 +90,8 @@ class Candidate:
     @property
     def ours(self) -> bool:
         """Whether it stands in our file or our arguments, so that what is wrong with it is our concern."""
-        return any(place.line or place.origin == "argument" for place in self.places.values())
+        places = [place for loc, place in self.places.items() if loc or self.name not in PROVIDERS]
+        return any(place.line or place.origin == "argument" for place in places)
 
     @property
     def is_configured(self) -> bool:
@@ -112,10 +113,6 @@ class Candidate:
         keys = values.pop("api_key", ())
         if "base_url" in values:
             values["api_base"] = self._read_address(number, row, values.pop("base_url"), values)
-        elif not self._where(number, "base_url"):
-            values["api_base"] = row.default_base_url
-            if "base_url" in row.needs and not row.default_base_url:
-                self._lacks("base_url")
         model = values.get("model") or row.default_model or ""
         if not model and not self._where(number, "model"):
             self._lacks("model")
@@ -124,6 +121,10 @@ class Candidate:
                 f"{self._where(number, 'model')} must begin with LiteLLM's name of the vendor, as in "
                 "mistral/mistral-large-latest."
             )
+        if "api_base" not in values and not self._where(number, "base_url"):
+            values["api_base"] = row.default_base_url
+            if "base_url" in row.needs:
+                self._lacks("base_url")
         self._look_at_keys(number, row, keys, str(values.get("api_base")))
         return values | {
             "model": row.bare_model(model),

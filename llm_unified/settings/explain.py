@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings.kinds import did_you_mean
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["reason", "redacted", "shown"]
 
 _TOP = tuple(Written.model_fields)
-_SHAPES: Final = {
-    "tuple_type": "must be a list, each item beginning with '- '",
-    "too_short": "must be a list, each item beginning with '- '",
-    "model_type": "must be made of `key: value` lines",
-}
 _LONGEST_SHOWN = 40
 _SHORTEST_REDACTED = 8
 _LOOKS_SECRET = re.compile(r"sk-|gsk_|key|://[^/]*@|[A-Za-z0-9+/_-]{24,}", re.IGNORECASE)
@@ -36,7 +31,7 @@ def reason(error: Mapping[str, Any]) -> str:
         return said + shown(value)
     rows = OPTIONS if len(loc) == 1 else PROVIDER_OPTIONS
     row = next((row for row in rows if loc and row.name == loc[-1]), None)
-    return (row and _expected(row, value)) or _SHAPES.get(error["type"], str(error["msg"]))
+    return (row and _expected(row, value)) or str(error["msg"])
 
 
 def _expected(row: Option, value: object) -> str:

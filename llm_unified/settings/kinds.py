@@ -112,9 +112,7 @@ def _redis_url(value: object) -> str:
     return text
 
 
-def _items(value: object, of: str) -> list[str]:
-    if isinstance(value, dict):
-        raise ValueError(f"must be a list of {of}")  # noqa: TRY004, pydantic wants a ValueError
+def _items(value: object) -> list[str]:
     parts = value if isinstance(value, (list, tuple, frozenset)) else _text(value).split(",")
     return [item for part in parts if (item := _text(part))]
 
@@ -124,7 +122,7 @@ def _name(value: object) -> str:
 
 
 def _names(value: object) -> tuple[str, ...]:
-    names = tuple(map(_name, _items(value, "providers")))
+    names = tuple(map(_name, _items(value)))
     return () if names == ("none",) else names
 
 
@@ -160,7 +158,7 @@ def _price(value: object) -> float:
 
 
 def _failures(value: object) -> frozenset[FailureKind]:
-    words = [_name(item) for item in _items(value, "failures")]
+    words = [_name(item) for item in _items(value)]
     if words == ["all"]:
         return FALLBACK_KINDS
     if words in ([], ["none"]):

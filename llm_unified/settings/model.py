@@ -161,7 +161,7 @@ class WrittenProvider(WrittenDeployment):
         default=None, description="The longest that one attempt at it may take"
     )
     deployments: tuple[WrittenDeployment, ...] = Field(
-        default=(), min_length=1, description="Several regions, keys or models, asked in turn"
+        default=(), description="Several regions, keys or models, asked in turn"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,6 +42,10 @@ Event = tuple[Level, str, dict[str, object]]
 """A log line: level, event, fields."""
 KEY_FILE_LIMIT: Final = 65_536
 """Bytes."""
+_LISTS: Final = {
+    "fallback_providers": "a list of providers",
+    "fallback_on": "a list of failures",
+}
 _PROVIDER_NAME = re.compile(r"(?!none$)[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
@@ -57,7 +61,6 @@ class Place:
     """``"llm.yaml:12"`` if it stands in the YAML file, wherever its text is taken from."""
     lacking: tuple[str, ...] = ()
     """The variables in which keys were looked for in vain."""
-    value: object = field(default=None, repr=False)
 
 
 class Source(PydanticBaseSettingsSource):
@@ -89,11 +92,12 @@ class Source(PydanticBaseSettingsSource):
         if loc == ("redis_url",):  # pydantic-settings prints what its sources say if it is asked to
             value = SecretStr(str(value))
         self._parent(loc)[loc[-1]] = value
-        self.places[loc] = Place(where, origin, line, value=value)
+        self.places[loc] = Place(where, origin, line)
 
     def drop(self, loc: Loc) -> None:
         """Leave out a value that cannot be used; its place stays known."""
-        self._parent(loc).pop(loc[-1], None)
+        if loc in self.places:
+            self._parent(loc).pop(loc[-1], None)
 
     def _parent(self, loc: Loc) -> Any:
         node: Any = self.tree
@@ -119,14 +123,17 @@ class Source(PydanticBaseSettingsSource):
                 "Copy the key again."
             )
         self.secrets.update(found)
-        keys = tuple(map(SecretStr, found))
+        if not found and not lacking:
+            return
+        parent = self._parent(loc)
+        parent["api_key"] = tuple(
+            dict.fromkeys((*parent.get("api_key", ()), *map(SecretStr, found)))
+        )
         if (before := self.places.get(loc)) is not None:
-            keys = (*before.value, *keys)  # type: ignore[misc]
             where = ", ".join(dict.fromkeys((*before.where.split(", "), where)))
             origin = ", ".join(dict.fromkeys(text for text in (before.origin, origin) if text))
             lacking = (*before.lacking, *lacking)
-        keys = self._parent(loc)[loc[-1]] = tuple(dict.fromkeys(keys))
-        self.places[loc] = Place(where, origin, line, tuple(lacking), keys)
+        self.places[loc] = Place(where, origin, line, tuple(lacking))
 
     def key_file(self, path: str, where: str) -> list[str]:
         """Read a mounted secret: one key per line, ``#`` begins a comment line."""
@@ -235,7 +242,10 @@ class Nested(Source):
     def _block(self, loc: Loc, block: Any) -> None:
         for key, value in self._entries(loc, block):
             at = (*loc, key)
-            if key == "deployments" and _is_list(value):
+            if key == "deployments" and not (value and _is_list(value)):
+                where = self.place(at)[0]
+                self.problems.append(f"{where} must be a list, each item beginning with '- '.")
+            elif key == "deployments":
                 self.put(at, [{} for _ in value], *self.place(at))
                 for number, row in enumerate(value):
                     self._block((*at, number), row)
@@ -243,6 +253,8 @@ class Nested(Source):
                 self._read(at, value)
 
     def _read(self, loc: Loc, value: Any) -> None:
+        if value is None:
+            return
         where, origin, line = self.place(loc)
         *parent, key = loc
         if key in KEY_REFERENCES and parent:
@@ -252,7 +264,9 @@ class Nested(Source):
             )
             return
         value, found_at = self.value(loc, value)
-        if value is not None:
+        if isinstance(value, Mapping) and key in (*Written.model_fields, *PROVIDER_KEYS):
+            self.problems.append(f"{where} must be {_LISTS.get(key, 'one value')}.")
+        elif value is not None:
             key = SPELLINGS.get(str(key), key) if parent else key
             self.put((*parent, key), value, where, found_at or origin, line)
 
@@ -260,7 +274,7 @@ class Nested(Source):
         if node is not None and not isinstance(node, Mapping):
             self.problems.append(f"{self.place(loc)[0]} must be made of `key: value` lines.")
             return []
-        return [(str(key), value) for key, value in (node or {}).items() if value is not None]
+        return [(str(key), value) for key, value in (node or {}).items()]
 
 
 class Arguments(Nested):
