@@ -383,6 +383,62 @@ def test_broken_files_are_explained(problems, text, words):
     assert any(words in problem for problem in found)
 
 
+def test_a_file_that_is_too_large_is_not_parsed(tmp_path):
+    """A dump named by mistake is refused by its size; one at the limit is read."""
+    file = tmp_path / "llm.yaml"
+    file.write_text("pool_size: 3\n" + "# comment\n" * 98_000)
+    assert load_settings({"OPENAI_API_KEY": "k"}, file).pool_size == 3
+    file.write_text("a: b\n" * 300_000)
+    with pytest.raises(ConfigurationError, match="larger than 1 MB"):
+        load_settings({}, file)
+    file.write_text("a: b\n" * 100_000)
+    with pytest.raises(ConfigurationError, match="too many entries"):
+        load_settings({}, file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)),
+        "providers: &p\n  openai: *p\n",
+        "a: &a [*a]\n",
+    ],
+)
+def test_aliases_that_grow_without_end_are_refused(problems, text):
+    """A few hundred bytes stand for billions of nodes, or for themselves."""
+    (problem,) = problems(text, OPENAI_API_KEY="k")
+    assert problem.startswith("llm.yaml repeats itself through aliases")
+
+
+def test_an_alias_is_fine(load):
+    """Two providers may share a block."""
+    text = "providers:\n  openai: &p {timeout: 5}\n  groq: *p\n"
+    settings = load(text, OPENAI_API_KEY="k", GROQ_API_KEY="k")
+    assert [provider.timeout for provider in settings.providers] == [5.0, 5.0]
+
+
+def test_a_deeply_nested_file_is_no_yaml_of_ours(tmp_path):
+    """No recursion error escapes."""
+    (tmp_path / "llm.yaml").write_text("[" * 100_000)
+    with pytest.raises(ConfigurationError, match="not YAML"):
+        load_settings({"OPENAI_API_KEY": "k"}, tmp_path / "llm.yaml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    """Editors on Windows write one."""
+    file = tmp_path / "llm.yaml"
+    file.write_bytes(b"\xef\xbb\xbfpool_size: 4\r\n")
+    assert load_settings({"OPENAI_API_KEY": "k"}, file).pool_size == 4
+
+
+def test_a_model_that_leads_elsewhere_is_refused_by_its_line(problems):
+    """Also in a deployment of its own."""
+    text = "providers:\n  openai:\n    deployments:\n      - model: a/../b\n"
+    (problem,) = problems(text, OPENAI_API_KEY="k")
+    assert problem.startswith("llm.yaml:4 (model) must not hold '..'")
+
+
 def test_an_empty_file_says_nothing(load):
     """Comments alone are a file, too."""
     assert load("# nothing yet\n", OPENAI_API_KEY="k").pool_size == 3

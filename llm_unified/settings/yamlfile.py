@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["YamlFile"]
 
 FILE_LIMIT: Final = 1_000_000
-"""Bytes of the file, and nodes once its aliases are followed: without them it has fewer nodes than bytes."""
+"""Bytes."""
+NODE_LIMIT: Final = 20_000
+"""Keys and values, aliases followed. PyYAML takes about half a second for as many."""
 _REFERENCE = "os.environ/"
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 """Upper case only, so that a key pasted here is not taken for a name and shown."""
@@ -58,9 +60,21 @@ class YamlFile(Nested):
         with Path(self.path).expanduser().open("rb") as file:
             content = file.read(FILE_LIMIT + 1)
         if len(content) > FILE_LIMIT:
-            raise ValueError(f"is larger than {FILE_LIMIT // 1_000_000} MB: is it the right one?")
+            raise ValueError(
+                f"is larger than {FILE_LIMIT // 1_000_000} MB. Correct LLM_CONFIG_FILE"
+            )
+
+        class Loader(yaml.SafeLoader):
+            nodes = 0
+
+            def compose_node(self, *where: Any) -> Any:
+                self.nodes += 1
+                if self.nodes > NODE_LIMIT:
+                    raise ValueError("has too many entries to be ours. Correct LLM_CONFIG_FILE")
+                return super().compose_node(*where)
+
         try:
-            root = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+            root = yaml.compose(content.decode("utf-8-sig"), Loader=Loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line, near = (f":{mark.line + 1}", " here, or just above") if mark else ("", "")
@@ -70,7 +84,7 @@ class YamlFile(Nested):
             return None
         if root is None:
             return None
-        if _size(root, {}) > FILE_LIMIT:
+        if _size(root, {}) > NODE_LIMIT:
             raise ValueError("repeats itself through aliases (*name) too often. Write it out")
         return self._plain((), root)
 
