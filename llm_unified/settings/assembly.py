@@ -124,9 +124,10 @@ def _merged(sources: Sequence[Source]) -> tuple[Written, dict[Loc, str], list[st
     wrong: dict[Loc, str] = {}
     unknown: list[str] = []
     for error in errors:
-        loc = error["loc"]
-        while not (places := [s.places[loc] for s in sources if loc in s.places]):
-            loc = loc[:-1]  # an item of a list
+        parts = error["loc"]  # of an item of a list, the list's place is known
+        known = (parts[:n] for n in range(len(parts), 0, -1))
+        loc = next(loc for loc in known if any(loc in source.places for source in sources))
+        places = [source.places[loc] for source in sources if loc in source.places]
         sentences = [f"{place.where} {reason(error)}" for place in places]
         if error["type"] == "extra_forbidden":
             unknown += sentences

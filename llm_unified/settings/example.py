@@ -13,7 +13,7 @@ from llm_unified.settings.options import (
     FALLBACK_KINDS,
     OPTIONS,
     PROVIDER_OPTIONS,
-    PROVIDER_VARIABLES,
+    VARIABLES,
 )
 
 __all__ = ["render"]
@@ -45,7 +45,10 @@ def render() -> str:
 def _lines() -> Iterator[str]:
     yield from ("", _heading("One provider is enough"))
     last = next(iter(PROVIDERS))
-    for variable, (name, setting) in PROVIDER_VARIABLES.items():
+    for variable, loc in VARIABLES.items():
+        if len(loc) == 1:
+            continue
+        _, name, setting = loc
         if name != last:
             yield ""
         last, row = name, PROVIDERS[name]

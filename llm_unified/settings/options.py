@@ -26,9 +26,8 @@ __all__ = [
     "FALLBACK_KINDS",
     "KNOWN_VARIABLES",
     "OPTIONS",
-    "OPTION_VARIABLES",
     "PROVIDER_OPTIONS",
-    "PROVIDER_VARIABLES",
+    "VARIABLES",
     "Option",
     "did_you_mean",
     "typos",
@@ -105,15 +104,17 @@ def _settings(row: ProviderRow) -> Iterator[str]:
         yield "organization"
 
 
-OPTION_VARIABLES: Final = {option.variable: option.name for option in OPTIONS}
-PROVIDER_VARIABLES: Final = {
-    variable: (row.name, setting)
-    for row in PROVIDERS.values()
-    for setting in _settings(row)
-    if (variable := row.variable(setting))
+VARIABLES: Final[dict[str, tuple[str, ...]]] = {
+    **{option.variable: (option.name,) for option in OPTIONS},
+    **{
+        variable: ("providers", row.name, setting)
+        for row in PROVIDERS.values()
+        for setting in _settings(row)
+        if (variable := row.variable(setting))
+    },
 }
-"""``"OPENAI_MODEL"`` → ``("openai", "model")``."""
-KNOWN_VARIABLES: Final = (*OPTION_VARIABLES, CONFIG_FILE, ENV_FILE, *PROVIDER_VARIABLES)
+"""Where the variables belong: ``"OPENAI_MODEL"`` → ``("providers", "openai", "model")``."""
+KNOWN_VARIABLES: Final = (*VARIABLES, CONFIG_FILE, ENV_FILE)
 
 _OTHER_NAMES = {
     "OPENAI_API_BASE": "OPENAI_BASE_URL",

@@ -6,10 +6,11 @@ all together; keys are wrapped the moment they are read.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,23 +19,13 @@ from pydantic_settings import DotEnvSettingsSource, PydanticBaseSettingsSource
 
 from llm_unified.settings.kinds import did_you_mean, unquoted
 from llm_unified.settings.model import KEY_REFERENCES, PROVIDER_KEYS, SPELLINGS, Written
-from llm_unified.settings.options import KNOWN_VARIABLES, OPTION_VARIABLES, PROVIDER_VARIABLES
+from llm_unified.settings.options import VARIABLES
 from llm_unified.telemetry import Level
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = [
-    "Arguments",
-    "Environment",
-    "Event",
-    "Loc",
-    "Nested",
-    "Place",
-    "Source",
-    "read_env_file",
-    "variable_origin",
-]
+__all__ = ["Arguments", "Environment", "Event", "Loc", "Nested", "Place", "Source", "read_env_file"]
 
 Loc = tuple[str | int, ...]
 """A value's path: ``("providers", "groq", "model")``."""
@@ -87,12 +78,34 @@ class Source(PydanticBaseSettingsSource):
         """Return one value, as pydantic-settings asks for it."""
         return self.tree.get(field_name), field_name, False
 
-    def put(self, loc: Loc, value: Any, where: str, origin: str, line: str = "") -> None:
+    def read(self, loc: Loc, value: Any, place: Place) -> None:
+        """Note a value and its place, or all keys to which a reference leads."""
+        *parent, key = loc
+        if key in KEY_REFERENCES and parent:
+            self.put_keys((*parent, "api_key"), *self.keys(loc, value, place))
+            return
+        value, place = self.value(loc, value, place)
+        if isinstance(value, Mapping) and key in (*Written.model_fields, *PROVIDER_KEYS):
+            self.problems.append(f"{place.where} must be {_LISTS.get(str(key), 'one value')}.")
+        elif value is not None:
+            self.put((*parent, SPELLINGS.get(str(key), key) if parent else key), value, place)
+
+    def value(self, loc: Loc, value: Any, place: Place) -> tuple[Any, Place]:
+        """Return what is meant, and where that stands; ``None`` for nothing."""
+        return _reveal(value), place
+
+    def keys(self, loc: Loc, value: Any, place: Place) -> tuple[list[str], Place]:
+        """Return keys, and where they come from."""
+        value = _reveal(value)
+        texts = [str(_reveal(v)) for v in value] if _is_list(value) else str(value).split(",")
+        return self.key_file(texts[0], place) if loc[-1] == "api_key_file" else (texts, place)
+
+    def put(self, loc: Loc, value: Any, place: Place) -> None:
         """Note a value and its place."""
         if loc == ("redis_url",):  # pydantic-settings prints what its sources say if it is asked to
             value = SecretStr(str(value))
         self._parent(loc)[loc[-1]] = value
-        self.places[loc] = Place(where, origin, line)
+        self.places[loc] = place
 
     def drop(self, loc: Loc) -> None:
         """Leave out a value that cannot be used; its place stays known."""
@@ -105,58 +118,49 @@ class Source(PydanticBaseSettingsSource):
             node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
         return node
 
-    def put_keys(
-        self,
-        loc: Loc,
-        texts: Iterable[str],
-        where: str,
-        origin: str,
-        line: str = "",
-        *,
-        lacking: Iterable[str] = (),
-    ) -> None:
+    def put_keys(self, loc: Loc, texts: Iterable[str], place: Place) -> None:
         """Add keys to those of the same provider or deployment, each once, in order."""
         found = [key for text in texts if (key := unquoted(text))]
+        if not found and not place.lacking:
+            return
         if not all(re.fullmatch(r"[!-~]+", key) for key in found):
             self.problems.append(
-                f"{where} is not a key: it has a space, a line break or a character outside ASCII. "
-                "Copy the key again."
+                f"{place.where} is not a key: it has a space, a line break or a character outside "
+                "ASCII. Copy the key again."
             )
         self.secrets.update(found)
-        if not found and not lacking:
-            return
-        parent = self._parent(loc)
-        parent["api_key"] = tuple(
-            dict.fromkeys((*parent.get("api_key", ()), *map(SecretStr, found)))
-        )
+        keys = (*self._parent(loc).get("api_key", ()), *map(SecretStr, found))
+        self._parent(loc)["api_key"] = tuple(dict.fromkeys(keys))
         if (before := self.places.get(loc)) is not None:
-            where = ", ".join(dict.fromkeys((*before.where.split(", "), where)))
-            origin = ", ".join(dict.fromkeys(text for text in (before.origin, origin) if text))
-            lacking = (*before.lacking, *lacking)
-        self.places[loc] = Place(where, origin, line, tuple(lacking))
+            place = Place(
+                _joined(before.where, place.where),
+                _joined(before.origin, place.origin) if found else before.origin,
+                place.line,
+                (*before.lacking, *place.lacking),
+            )
+        self.places[loc] = place
 
-    def key_file(self, path: str, where: str) -> list[str]:
+    def key_file(self, path: str, place: Place) -> tuple[list[str], Place]:
         """Read a mounted secret: one key per line, ``#`` begins a comment line."""
-        content, why = b"", ""
         try:
             with Path(path).expanduser().open("rb") as file:
                 content = file.read(KEY_FILE_LIMIT + 1)
-            mode = Path(path).expanduser().stat().st_mode
+                mode = os.fstat(file.fileno()).st_mode
             text = content.decode("utf-8-sig")
+            why = "a binary file" if "\0" in text else ""
+            if len(content) > KEY_FILE_LIMIT:
+                why = why or f"larger than {KEY_FILE_LIMIT // 1024} KB"
         except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or "not a text file"
-        else:
-            why = "a binary file" if "\0" in text else ""
-        if why or len(content) > KEY_FILE_LIMIT:
-            why = why or f"larger than {KEY_FILE_LIMIT // 1024} KB"
-            self.problems.append(
-                f"{where} names a file that cannot be read ({why}). Check the mount."
-            )
-            return []
+        if why:
+            text = f"{place.where} names a file that cannot be read ({why}). Check the mount."
+            self.problems.append(text)
+            return [], place
         if stat.S_ISREG(mode) and mode & stat.S_IROTH:
-            remark = f"{where} names a key file that every user of the machine can read."
+            remark = f"{place.where} names a key file that every user of the machine can read."
             self.events.append(("info", "key_file_readable", {"remark": remark}))
-        return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        keys = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        return keys, replace(place, origin=f"file {path} ({place.line or place.where})")
 
 
 def variable_origin(variable: str, env_file: str = "", line: str = "") -> str:
@@ -172,107 +176,58 @@ class Environment(Source):
 
     def __init__(self, variables: Mapping[str, str | None], env_file: str = "") -> None:
         super().__init__()
-        for variable in KNOWN_VARIABLES:
-            text, origin = (
-                unquoted(variables.get(variable) or ""),
-                variable_origin(variable, env_file),
-            )
-            if not text:
-                continue
-            if variable in OPTION_VARIABLES:
-                self.put((OPTION_VARIABLES[variable],), text, variable, origin)
-            elif variable in PROVIDER_VARIABLES:
-                name, setting = PROVIDER_VARIABLES[variable]
-                loc = ("providers", name, "api_key")
-                if setting == "api_key_file":
-                    keys = self.key_file(text, variable)
-                    self.put_keys(
-                        loc, keys, variable, f"file {text} ({variable})" if keys else origin
-                    )
-                elif setting in KEY_REFERENCES:
-                    self.put_keys(loc, text.split(","), variable, origin)
-                else:
-                    self.put((*loc[:2], setting), text, variable, origin)
+        for variable, loc in VARIABLES.items():
+            if text := unquoted(variables.get(variable) or ""):
+                self.read(loc, text, Place(variable, variable_origin(variable, env_file)))
 
 
 class Nested(Source):
     """A source that has the shape of the settings: arguments, YAML."""
 
-    def place(self, loc: Loc) -> tuple[str, str, str]:
-        """Return where a value stands, its origin, and its line."""
-        where = ".".join(map(str, loc))
-        return re.sub(r"\.(\d+)", r"[\1]", where), "argument", ""
+    def place(self, loc: Loc) -> Place:
+        """Return where a value stands."""
+        return Place(re.sub(r"\.(\d+)", r"[\1]", ".".join(map(str, loc))), "argument")
 
-    def keys(self, loc: Loc, value: Any) -> tuple[list[str], str, list[str]]:
-        """Return keys, their origin, and the variables in which they were looked for in vain."""
-        texts = (
-            [str(_reveal(item)) for item in value]
-            if _is_list(value)
-            else str(_reveal(value)).split(",")
-        )
-        if loc[-1] == "api_key_file":
-            texts = self.key_file(texts[0], self.place(loc)[0])
-        return texts, "", []
-
-    def value(self, loc: Loc, value: Any) -> tuple[Any, str]:
-        """Return what was meant, and its origin; ``None`` where nothing stands."""
-        return _reveal(value), ""
-
-    def read(self, tree: Any) -> None:
+    def walk(self, tree: Any) -> None:
         """Read everything."""
         for key, value in self._entries((), tree):
             if key == "providers":
                 for name, block in self._entries((key,), value):
-                    self._provider((key, name), block)
-            else:
-                self._read((key,), value)
+                    self._provider((key, name.lower().replace("-", "_")), block)
+            elif value is not None:
+                self.read((key,), value, self.place((key,)))
 
     def _provider(self, loc: Loc, block: Any) -> None:
-        name, (where, origin, line) = str(loc[1]), self.place(loc)
+        name, place = str(loc[1]), self.place(loc)
         if name in PROVIDER_KEYS:
-            self.problems.append(f"{where} belongs to a provider: indent it under its name.")
+            text = "belongs to a provider: indent it under its name."
+            self.problems.append(f"{place.where} {text}")
         elif not _PROVIDER_NAME.fullmatch(name):
             text = "is no name: use small letters, digits and underscores."
-            self.problems.append(f"{where} {text}")
+            self.problems.append(f"{place.where} {text}")
         else:
-            self.places[loc] = Place(where, origin, line)
+            self.places[loc] = place
             self._parent((*loc, ""))
             self._block(loc, block)
 
     def _block(self, loc: Loc, block: Any) -> None:
         for key, value in self._entries(loc, block):
             at = (*loc, key)
+            place = self.place(at)
             if key == "deployments" and not (value and _is_list(value)):
-                where = self.place(at)[0]
-                self.problems.append(f"{where} must be a list, each item beginning with '- '.")
+                text = "must be a list, each item beginning with '- '."
+                self.problems.append(f"{place.where} {text}")
             elif key == "deployments":
-                self.put(at, [{} for _ in value], *self.place(at))
+                self.put(at, [{} for _ in value], place)
                 for number, row in enumerate(value):
                     self._block((*at, number), row)
-            else:
-                self._read(at, value)
-
-    def _read(self, loc: Loc, value: Any) -> None:
-        if value is None:
-            return
-        where, origin, line = self.place(loc)
-        *parent, key = loc
-        if key in KEY_REFERENCES and parent:
-            texts, found_at, lacking = self.keys(loc, value)
-            self.put_keys(
-                (*parent, "api_key"), texts, where, found_at or origin, line, lacking=lacking
-            )
-            return
-        value, found_at = self.value(loc, value)
-        if isinstance(value, Mapping) and key in (*Written.model_fields, *PROVIDER_KEYS):
-            self.problems.append(f"{where} must be {_LISTS.get(key, 'one value')}.")
-        elif value is not None:
-            key = SPELLINGS.get(str(key), key) if parent else key
-            self.put((*parent, key), value, where, found_at or origin, line)
+            elif value is not None:
+                self.read(at, value, place)
 
     def _entries(self, loc: Loc, node: Any) -> Iterable[tuple[str, Any]]:
         if node is not None and not isinstance(node, Mapping):
-            self.problems.append(f"{self.place(loc)[0]} must be made of `key: value` lines.")
+            text = "must be made of `key: value` lines."
+            self.problems.append(f"{self.place(loc).where} {text}")
             return []
         return [(str(key), value) for key, value in (node or {}).items()]
 
@@ -286,16 +241,19 @@ class Arguments(Nested):
 
     def __init__(self, overrides: Mapping[str, Any]) -> None:
         super().__init__()
-        known = (*Written.model_fields, *map(str.lower, PROVIDER_VARIABLES))
+        known = {name.lower(): loc for name, loc in VARIABLES.items() if len(loc) > 1}
         for name, value in overrides.items():
             if name in Written.model_fields:
-                self.read({name: value})
-            elif name.upper() in PROVIDER_VARIABLES:
-                provider, setting = PROVIDER_VARIABLES[name.upper()]
-                self.read({"providers": {provider: {setting: value}}})
-            else:
-                hint = did_you_mean(name, known) or "."
+                self.walk({name: value})
+            elif (loc := known.get(name)) and value is not None:
+                self.read(loc, value, self.place(loc))
+            elif not loc:
+                hint = did_you_mean(name, (*Written.model_fields, *known)) or "."
                 self.problems.append(f"load_settings() has no argument {name!r}{hint}")
+
+
+def _joined(one: str, other: str) -> str:
+    return one if one == other else f"{one}, {other}"
 
 
 def _is_list(value: object) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from llm_unified.settings.kinds import unquoted
-from llm_unified.settings.sources import Loc, Nested, variable_origin
+from llm_unified.settings.sources import Loc, Nested, Place, variable_origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ class YamlFile(Nested):
         self._in_env_file = in_env_file or {}
         self._lines: dict[Loc, int] = {(): 1}
         try:
-            self.read(self._parsed())
+            self.walk(self._parsed())
         except OSError as error:
             text = f"cannot be read ({error.strerror}). Correct LLM_CONFIG_FILE, or unset it"
             self.problems.append(f"The configuration file {path} {text}.")
@@ -113,62 +114,62 @@ class YamlFile(Nested):
             found[key] = self._plain(at, value)
         return found
 
-    def place(self, loc: Loc) -> tuple[str, str, str]:
-        """Return where a value stands, its origin, and its line."""
+    def place(self, loc: Loc) -> Place:
+        """Return where a value stands."""
         line = f"{self.path}:{self._lines[loc]}"
         key = f" ({loc[-1][:40]})" if loc and isinstance(loc[-1], str) else ""
-        return line + key, f"YAML {line}", line
+        return Place(line + key, f"YAML {line}", line)
 
-    def value(self, loc: Loc, value: Any) -> tuple[Any, str]:
-        """Return a text or what is meant by ``os.environ/NAME``, and the latter's origin."""
+    def value(self, loc: Loc, value: Any, place: Place) -> tuple[Any, Place]:
+        """Return a text, or what is meant by ``os.environ/NAME``."""
         text = unquoted(value) if isinstance(value, str) else ""
-        if loc == ("redis_url",) and _has_password(text):
-            self._problem(loc, "holds a password. Write os.environ/LLM_REDIS_URL")
-            return None, ""
-        if not text.startswith(_REFERENCE):
-            return value, ""
         name = text.removeprefix(_REFERENCE)
-        if not _VARIABLE.fullmatch(name):
-            self._problem(loc, "must name a variable in capitals: os.environ/NAME")
-            return None, ""
-        text = unquoted(self._variable(name))
-        if not text:
-            self._problem(loc, f"is taken from {name}, which is not set. Set {name}")
-        return text or None, self._origin(name, loc)
+        what = ""
+        if loc == ("redis_url",) and name == text and _has_password(text):
+            what = "holds a password. Write os.environ/LLM_REDIS_URL"
+        elif name == text:
+            return value, place
+        elif not _VARIABLE.fullmatch(name):
+            what = "must name a variable in capitals: os.environ/NAME"
+        elif value := unquoted(self._variable(name)):
+            return value, self._through(name, place)
+        else:
+            what = f"is taken from {name}, which is not set. Set {name}"
+        self.problems.append(f"{place.where} {what}.")
+        return None, place
 
-    def keys(self, loc: Loc, value: Any) -> tuple[list[str], str, list[str]]:
+    def keys(self, loc: Loc, value: Any, place: Place) -> tuple[list[str], Place]:
         """Follow references to keys. Whatever stands here may be a key: only what leads to one is shown."""
         found: list[str] = []
         lacking: list[str] = []
         origins: list[str] = []
-        where, _, line = self.place(loc)
         for item in value if isinstance(value, list) else [value]:
             text = unquoted(item) if isinstance(item, str) else ""
             name = text.removeprefix(_REFERENCE)
             if loc[-1] == "api_key_file":
-                if keys := self.key_file(text, where):
-                    found += keys
-                    origins.append(f"file {text} ({line})")
+                keys, read = self.key_file(text, place)
+                found += keys
+                origins += [read.origin] if keys else []
             elif not str(loc[-1]).endswith("_env") and name == text:
-                self._problem(loc, _NO_KEY)
+                self.problems.append(f"{place.where} {_NO_KEY}.")
             elif not _VARIABLE.fullmatch(name):
-                self._problem(loc, "must be the name of a variable, in capitals")
+                what = "must be the name of a variable, in capitals"
+                self.problems.append(f"{place.where} {what}.")
             elif text := self._variable(name):
                 found += text.split(",")
-                origins.append(self._origin(name, loc))
+                origins.append(self._through(name, place).origin)
             else:
                 lacking.append(name)
-        return found, ", ".join(dict.fromkeys(origins)), lacking
+        origin = ", ".join(dict.fromkeys(origins)) or place.origin
+        return found, replace(place, origin=origin, lacking=tuple(lacking))
 
     def _variable(self, name: str) -> str:
         self.followed.add(name)
         return self._variables.get(name) or ""
 
-    def _origin(self, variable: str, loc: Loc) -> str:
-        return variable_origin(variable, self._in_env_file.get(variable, ""), self.place(loc)[2])
-
-    def _problem(self, loc: Loc, text: str) -> None:
-        self.problems.append(f"{self.place(loc)[0]} {text}.")
+    def _through(self, variable: str, place: Place) -> Place:
+        env_file = self._in_env_file.get(variable, "")
+        return replace(place, origin=variable_origin(variable, env_file, place.line))
 
 
 def _size(node: Any, known: dict[int, float]) -> float:
@@ -183,6 +184,6 @@ def _size(node: Any, known: dict[int, float]) -> float:
 
 def _has_password(text: str) -> bool:
     try:
-        return not text.startswith(_REFERENCE) and bool(urlsplit(text).password)
+        return bool(urlsplit(text).password)
     except ValueError:
         return True
