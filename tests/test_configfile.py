@@ -1,4 +1,7 @@
-"""YAML → settings, with a line number for everything that is wrong."""
+"""YAML → settings, with a line number for everything that is wrong.
+
+``python tests/test_configfile.py`` writes ``config/.env.example`` and the schema anew.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,18 @@ from hypothesis import strategies as st
 
 from llm_unified.deployments import plan
 from llm_unified.errors import ConfigurationError
+from llm_unified.failures.table import FALLBACK_KINDS
 from llm_unified.providers import PROVIDERS
-from llm_unified.settings import example, load_settings
+from llm_unified.settings import load_settings
 from llm_unified.settings.model import PROVIDER_KEYS
-from llm_unified.settings.options import KNOWN_VARIABLES, OPTIONS
+from llm_unified.settings.options import (
+    CONFIG_FILE,
+    ENV_FILE,
+    KNOWN_VARIABLES,
+    OPTIONS,
+    PROVIDER_OPTIONS,
+    VARIABLES,
+)
 from llm_unified.settings.schema import json_schema, render
 from llm_unified.settings.yamlfile import YamlFile
 
@@ -59,6 +70,75 @@ def problems(load):
 # --- What is shipped
 
 
+HEAD = """\
+# Every variable that llm_unified reads, with its default. Copy it, remove the '#' of what you need, and
+# name the copy in LLM_ENV_FILE (the variable itself must be in the real environment), or export the
+# lines. The real environment is stronger than this file. Times are seconds; 500ms and 2m do as well.
+"""
+SECTIONS = {
+    "primary_provider": "Who is asked",
+    "pool_size": "Connections",
+    "timeout": "Time",
+    "failure_threshold": "Cooldown",
+}
+"""The headings, by the option that follows."""
+HELP = {
+    **{option.name: option.help for option in PROVIDER_OPTIONS},
+    "api_keys": "Several, separated by commas; a provider's deployments cycle over them",
+    "api_key_file": "A mounted secret, one key per line",
+}
+
+
+def env_example():
+    """``.env.example``, from the tables that the code reads variables by."""
+    return HEAD + "\n".join(_env_lines()) + "\n"
+
+
+def _env_lines():
+    yield from ("", _heading("One provider is enough"))
+    last = next(iter(PROVIDERS))
+    for variable, loc in VARIABLES.items():
+        if len(loc) == 1:
+            continue
+        _, name, setting = loc
+        if name != last:
+            yield ""
+        last, row = name, PROVIDERS[name]
+        defaults = {
+            "enabled": True,
+            "model": row.default_model,
+            "base_url": row.default_base_url,
+            "api_version": row.default_api_version,
+        }
+        yield _line(variable, defaults.get(setting), HELP.get(setting, ""))
+    for option in OPTIONS:
+        if option.name in SECTIONS:
+            yield from ("", _heading(SECTIONS[option.name]))
+        text = option.help
+        if option.kind == "failures":
+            text += f": {', '.join(option.choices)}"
+        elif option.high:
+            text += f", {option.low:g} to {option.high:g} {option.unit}".rstrip()
+        yield _line(option.variable, option.default, text)
+    yield from ("", _heading("Files"))
+    yield _line(CONFIG_FILE, None, "YAML, see llm.yaml")
+    yield _line(ENV_FILE, None, "A file like this one")
+
+
+def _heading(text):
+    return f"# --- {text} ".ljust(100, "-")
+
+
+def _line(variable, default, text):
+    value = "all" if default == FALLBACK_KINDS else default
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, float):
+        value = f"{value:g}"
+    line = f"#{variable}={'' if value is None else value}"
+    return f"{line:36}  # {text}" if text else line
+
+
 def test_the_example_loads_and_says_the_defaults():
     """The documented file works as it is, and its global values are the defaults it claims."""
     settings = load_settings(KEYS, CONFIG / "llm.yaml")
@@ -86,7 +166,7 @@ def test_the_example_mentions_every_key():
 def test_the_example_env_file_has_every_variable_with_its_default():
     """Neither a forgotten nor an invented name; uncommented it still loads."""
     text = (CONFIG / ".env.example").read_text(encoding="utf-8")
-    assert text == example.render()
+    assert text == env_example()
     lines = [line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2].isupper()]
     lines = [line for line in lines if "=" in line.split()[0]]
     assert sorted(line.partition("=")[0] for line in lines) == sorted(KNOWN_VARIABLES)
@@ -506,3 +586,8 @@ def test_no_file_breaks_the_reader(tmp_path_factory, content):
         load_settings(KEYS, file)
     except ConfigurationError as error:
         assert set(layer.problems) <= set(error.problems)
+
+
+if __name__ == "__main__":
+    (CONFIG / ".env.example").write_text(env_example(), encoding="utf-8")
+    (CONFIG / "llm.schema.json").write_text(render(), encoding="utf-8")

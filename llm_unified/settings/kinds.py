@@ -18,29 +18,6 @@ from pydantic import BeforeValidator, Field, SecretStr
 from llm_unified.failures.table import FALLBACK_KINDS
 from llm_unified.response import FailureKind
 
-__all__ = [
-    "NAMED_KINDS",
-    "Count",
-    "Failures",
-    "Flag",
-    "Kind",
-    "Label",
-    "Price",
-    "ProviderName",
-    "ProviderNames",
-    "RedisUrl",
-    "Seconds",
-    "Text",
-    "UpToDay",
-    "UpToHour",
-    "Url",
-    "Word",
-    "as_label",
-    "closest",
-    "did_you_mean",
-    "unquoted",
-]
-
 NAMED_KINDS: Final = tuple(
     kind.value for kind in FailureKind if kind in FALLBACK_KINDS | {FailureKind.BAD_REQUEST}
 )

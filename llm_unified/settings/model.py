@@ -37,17 +37,6 @@ from llm_unified.settings.kinds import (
     Word,
 )
 
-__all__ = [
-    "DEPLOYMENT_KEYS",
-    "KEY_REFERENCES",
-    "PROVIDER_KEYS",
-    "DeploymentOptions",
-    "Options",
-    "Written",
-    "WrittenDeployment",
-    "WrittenProvider",
-]
-
 PREFIX: Final = "LLM_"
 SPELLINGS: Final = {"endpoint": "base_url", "deployment": "model"}
 """Azure's words."""
