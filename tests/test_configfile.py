@@ -491,6 +491,13 @@ def test_aliases_that_grow_without_end_are_refused(problems, text):
     assert problem.startswith("llm.yaml repeats itself through aliases")
 
 
+def test_a_key_with_an_escape_reaches_no_terminal(problems):
+    """The message is printed and logged."""
+    found = problems('"pool\\x1b[31m": 1\nproviders: {"\\x07": {}, openai: {"\\x08": 1}}\n')
+    assert len(found) == 3
+    assert all(problem.isprintable() for problem in found)
+
+
 def test_an_alias_is_fine(load):
     """Two providers may share a block."""
     text = "providers:\n  openai: &p {timeout: 5}\n  groq: *p\n"
@@ -500,8 +507,8 @@ def test_an_alias_is_fine(load):
 
 def test_a_deeply_nested_file_is_no_yaml_of_ours(tmp_path):
     """No recursion error escapes."""
-    (tmp_path / "llm.yaml").write_text("[" * 100_000)
-    with pytest.raises(ConfigurationError, match="not YAML"):
+    (tmp_path / "llm.yaml").write_text("[" * 10_000)
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
         load_settings({"OPENAI_API_KEY": "k"}, tmp_path / "llm.yaml")
 
 

@@ -43,8 +43,8 @@ class Candidate:
         self.name = name
         self.written = written
         self.misspelt = misspelt
-        self.at: Loc = ("providers", name)
-        self.places = {loc[2:]: place for loc, place in places.items() if loc[:2] == self.at}
+        at = ("providers", name)
+        self.places = {loc[2:]: place for loc, place in places.items() if loc[:2] == at}
         self.has_key = False
         self.missing: list[str] = []
         """What it needs and does not have: sentences without their full stop."""

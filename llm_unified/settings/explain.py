@@ -45,7 +45,7 @@ def _expected(row: Option, value: object) -> str:
 
 
 def _unknown(loc: tuple[str | int, ...], value: object) -> str:
-    known = (_TOP, (), PROVIDER_KEYS)[min(len(loc), 3) - 1] if len(loc) <= 3 else DEPLOYMENT_KEYS  # noqa: PLR2004
+    known = {1: _TOP, 3: PROVIDER_KEYS}.get(len(loc), DEPLOYMENT_KEYS)
     key, inner = str(loc[-1]), set(value) if isinstance(value, Mapping) else set()
     if known is _TOP and inner & set(_TOP) - set(PROVIDER_KEYS):
         return "is an unknown key. Options stand at the top level: remove this line and one indentation"

@@ -44,14 +44,19 @@ def unquoted(text: str) -> str:
     return text
 
 
+def printable(key: str) -> str:
+    """Return the name of a setting, fit for a message whatever it is."""
+    return "".join(sign if sign.isprintable() else "?" for sign in key[:40])
+
+
 def closest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the known word that is most like another, or ``""``."""
     return next(iter(get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
 
-def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``", did you mean …?"`` or ``""``."""
-    found = closest(word.lower(), known, cutoff)
+    found = closest(word.lower(), known)
     return f", did you mean {found}?" if found else ""
 
 

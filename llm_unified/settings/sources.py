@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 from pydantic_settings import DotEnvSettingsSource, PydanticBaseSettingsSource
 
-from llm_unified.settings.kinds import did_you_mean, unquoted
+from llm_unified.settings.kinds import did_you_mean, printable, unquoted
 from llm_unified.settings.model import KEY_REFERENCES, PROVIDER_KEYS, SPELLINGS, Written
 from llm_unified.settings.options import VARIABLES
 from llm_unified.telemetry import Level
@@ -229,7 +229,7 @@ class Nested(Source):
             text = "must be made of `key: value` lines."
             self.problems.append(f"{self.place(loc).where} {text}")
             return []
-        return [(str(key), value) for key, value in (node or {}).items()]
+        return [(printable(str(key)), value) for key, value in (node or {}).items()]
 
 
 class Arguments(Nested):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from llm_unified.settings.kinds import unquoted
+from llm_unified.settings.kinds import printable, unquoted
 from llm_unified.settings.sources import Loc, Nested, Place, variable_origin
 
 if TYPE_CHECKING:
@@ -48,12 +48,8 @@ class YamlFile(Nested):
         self._lines: dict[Loc, int] = {(): 1}
         try:
             self.walk(self._parsed())
-        except OSError as error:
-            text = f"cannot be read ({error.strerror}). Correct LLM_CONFIG_FILE, or unset it"
-            self.problems.append(f"The configuration file {path} {text}.")
-        except (RecursionError, ValueError) as error:
-            text = str(error) if type(error) is ValueError else "is not YAML in UTF-8"
-            self.problems.append(f"The configuration file {path} {text}.")
+        except (OSError, RecursionError, ValueError) as error:
+            self.problems.append(f"The configuration file {path} {_why(error)}.")
 
     def _parsed(self) -> Any:
         import yaml
@@ -83,11 +79,9 @@ class YamlFile(Nested):
             step = "Indent with spaces, not tabs" if tab else "Check the indentation or the colon"
             self.problems.append(f"{self.path}{line} is not YAML. {step}{near}.")
             return None
-        if root is None:
-            return None
-        if _size(root, {}) > NODE_LIMIT:
+        if root is not None and _size(root, {}) > NODE_LIMIT:
             raise ValueError("repeats itself through aliases (*name) too often. Write it out")
-        return self._plain((), root)
+        return None if root is None else self._plain((), root)
 
     def _plain(self, loc: Loc, node: Any) -> Any:
         """Return a node of PyYAML as plain values, all texts; note the line of each."""
@@ -103,11 +97,11 @@ class YamlFile(Nested):
             return items
         found: dict[str, Any] = {}
         for key_node, value in node.value:
-            key = str(key_node.value).strip() if key_node.id == "scalar" else "?"
+            key = printable(key_node.value.strip()) if key_node.id == "scalar" else "?"
             key = key.lower().replace("-", "_") if loc == ("providers",) else key
             at = (*loc, key)
             if key in found:
-                where = f"{self.path}:{key_node.start_mark.line + 1} ({key[:40]})"
+                where = f"{self.path}:{key_node.start_mark.line + 1} ({key})"
                 self.problems.append(f"{where} stands there twice. Remove one.")
                 continue
             self._lines[at] = key_node.start_mark.line + 1
@@ -117,7 +111,7 @@ class YamlFile(Nested):
     def place(self, loc: Loc) -> Place:
         """Return where a value stands."""
         line = f"{self.path}:{self._lines[loc]}"
-        key = f" ({loc[-1][:40]})" if loc and isinstance(loc[-1], str) else ""
+        key = f" ({loc[-1]})" if loc and isinstance(loc[-1], str) else ""
         return Place(line + key, f"YAML {line}", line)
 
     def value(self, loc: Loc, value: Any, place: Place) -> tuple[Any, Place]:
@@ -170,6 +164,18 @@ class YamlFile(Nested):
     def _through(self, variable: str, place: Place) -> Place:
         env_file = self._in_env_file.get(variable, "")
         return replace(place, origin=variable_origin(variable, env_file, place.line))
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case OSError():
+            return f"cannot be read ({error.strerror}). Correct LLM_CONFIG_FILE, or unset it"
+        case RecursionError():
+            return "is nested too deeply. Correct LLM_CONFIG_FILE"
+        case UnicodeDecodeError():
+            return "is not YAML in UTF-8"
+        case _:
+            return str(error)
 
 
 def _size(node: Any, known: dict[int, float]) -> float:
