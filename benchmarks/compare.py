@@ -117,7 +117,7 @@ def rivals(service: UnifiedLLMService, provider: str, *, stream: bool = False) -
     import litellm
     import openai
 
-    from llm_unified.deployments import build_model_list
+    from llm_unified.pool.deployments import build_model_list
 
     model_list = build_model_list(service.settings)
     chain = [provider, *(name for name in service.settings.chain if name != provider)]
@@ -170,7 +170,7 @@ async def failovers(environ: dict[str, str], rounds: int) -> None:
     """The primary refuses connections; the second answers."""
     import litellm
 
-    from llm_unified.deployments import build_model_list
+    from llm_unified.pool.deployments import build_model_list
 
     broken = environ | {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     settings = load_settings(broken, failure_threshold=1000)

@@ -92,7 +92,7 @@ async def router(provider: str) -> dict[str, Any]:
     from litellm.router import Router
 
     from llm_unified import load_settings
-    from llm_unified.deployments import build_model_list
+    from llm_unified.pool.deployments import build_model_list
 
     litellm.suppress_debug_info = True
     model_list = build_model_list(load_settings())

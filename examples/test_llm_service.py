@@ -8,9 +8,9 @@ all that it claims happened. It is a program and not a pytest file, in spite of 
 
 import sys
 
-from llm_unified.demo import main
+from llm_unified.cli import main
 
 __test__ = False  # pytest, should it come by
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["demo", *sys.argv[1:]]))

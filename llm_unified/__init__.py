@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ServiceClosedError,
         StreamInterruptedError,
     )
-    from llm_unified.reloading import reload_on_sighup, watch_config
+    from llm_unified.reload import reload_on_sighup, watch_config
     from llm_unified.response import (
         Attempt,
         Embedding,
@@ -61,8 +61,8 @@ _HOME = {
     "load_settings": "settings",
     "ConnectionWarmer": "warmer",
     "get_llm_warmer": "warmer",
-    "reload_on_sighup": "reloading",
-    "watch_config": "reloading",
+    "reload_on_sighup": "reload",
+    "watch_config": "reload",
 }
 
 __all__ = [

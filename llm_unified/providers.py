@@ -35,10 +35,8 @@ class ProviderRow:
     default_base_url: str | None = None
     """As LiteLLM's ``api_base``, so that LiteLLM never looks for one itself."""
     default_api_version: str | None = None
-    end_marker: bytes | None = None
+    end_marker: str | None = None
     """What the last event of a whole stream contains; ``None``: unknown, cannot be checked."""
-    missing: bytes = b""
-    """JSON members that LiteLLM cannot do without, but that a server may leave out."""
     embeds: bool = True
     """Whether it offers embeddings."""
     needs: tuple[str, ...] = ()
@@ -79,7 +77,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 env_prefix="OPENAI",
                 default_model="gpt-4.1-mini",
                 default_base_url="https://api.openai.com/v1",
-                end_marker=b"[DONE]",
+                end_marker="[DONE]",
                 needs=("api_key",),
             ),
             ProviderRow(
@@ -88,7 +86,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 protocol="azure",
                 env_prefix="AZURE_OPENAI",
                 default_api_version="2024-10-21",
-                end_marker=b"[DONE]",
+                end_marker="[DONE]",
                 needs=("api_key", "base_url"),
                 spellings=MappingProxyType({"model": "deployment", "base_url": "endpoint"}),
             ),
@@ -99,8 +97,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 env_prefix="GROQ",
                 default_model="openai/gpt-oss-20b",
                 default_base_url="https://api.groq.com/openai/v1",
-                end_marker=b"[DONE]",
-                missing=b'"service_tier":null',
+                end_marker="[DONE]",
                 embeds=False,
                 needs=("api_key",),
             ),
@@ -111,7 +108,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 env_prefix="ANTHROPIC",
                 default_model="claude-haiku-4-5",
                 default_base_url="https://api.anthropic.com",
-                end_marker=b"message_stop",
+                end_marker="message_stop",
                 embeds=False,
                 needs=("api_key",),
             ),
@@ -120,7 +117,7 @@ PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType(
                 model_prefix="openai/",
                 protocol="openai",
                 default_model="smollm2-135m-instruct",
-                end_marker=b"[DONE]",
+                end_marker="[DONE]",
                 embeds=False,
             ),
         )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+__all__ = ["redacted_cause", "scrub"]
 
-__all__ = ["defuse", "scrub"]
-
-_DEPTH = 16
+_DEEPEST = 16
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
@@ -20,21 +17,21 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def defuse(error: BaseException | None) -> BaseException | None:
-    """A foreign exception made fit to be a ``__cause__``: its type stays, its words go.
+def redacted_cause(error: BaseException | None) -> BaseException | None:
+    """A foreign exception made fit to be a ``__cause__``: its type stays, its words and frames go.
 
     A vendor's error text can echo the key, the ``Authorization`` header or the prompt, and Python prints
-    the text of every cause in a traceback. So the text is replaced by the type's name (and HTTP status),
-    along the whole chain; the traceback frames stay. Attributes such as ``.response`` are left alone: they
-    are only seen by a program that asks for them.
+    the text of every cause in a traceback; error trackers print the variables of its frames. So the text is
+    replaced by the type's name (and HTTP status), and the traceback is dropped, along the whole chain.
     """
     current, above, depth = error, None, 0
-    while current is not None and depth < _DEPTH:
+    while current is not None and depth < _DEEPEST:
         if not _muted(current):
             if above is None:
                 return None
             above.__cause__, above.__context__ = None, None  # this one cannot be muted: cut it off
             break
+        current.__traceback__ = None
         above, depth = current, depth + 1
         current = current.__cause__ or current.__context__
     return error
@@ -47,8 +44,11 @@ def _muted(error: BaseException) -> bool:
         words += f" (HTTP {status})"
     words += ", its text withheld: it may echo secrets"
     error.args = (words,)
-    for name in ("message", "litellm_debug_info"):
+    for name in ("message", "litellm_debug_info", "strerror", "filename", "os_error"):
         if isinstance(getattr(error, name, None), str):
-            setattr(error, name, words)
+            try:
+                setattr(error, name, words)
+            except AttributeError:
+                return False
     # LiteLLM appends to its messages, hence `in`; UnicodeError and pydantic's errors ignore `args`.
     return words in str(error) and len(str(error)) < len(words) + 100

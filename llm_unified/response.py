@@ -62,8 +62,16 @@ class Usage:
     """Tokens as the provider counted them."""
 
     prompt_tokens: int = 0
+    """All of the prompt, cached tokens included."""
     completion_tokens: int = 0
+    """All of the answer, reasoning included."""
     total_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt: read from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Of the prompt: written to the provider's cache."""
+    reasoning_tokens: int = 0
+    """Of the answer: spent on reasoning, where the provider says so."""
 
     def as_dict(self) -> dict[str, int]:
         return {
@@ -105,6 +113,8 @@ class Attempt:
     usage: Usage | None = None
     """Tokens of this attempt, also of a rejected answer."""
     cost_usd: float | None = None
+    sent: bool = True
+    """Whether a request left this process; if not, it is nobody's failure and counted nowhere."""
 
     def __str__(self) -> str:
         if self.outcome == "answered":

@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from llm_unified.response import Attempt, LLMResponse, StreamChunk
+from llm_unified.wire.background import BackgroundLoop
 
-    from llm_unified.call import Call
-    from llm_unified.dispatch import Dispatcher
-    from llm_unified.live import LiveStream
-    from llm_unified.response import LLMResponse, StreamChunk
-    from llm_unified.wire.background import BackgroundLoop
+if TYPE_CHECKING:  # loaded with the first call
+    from llm_unified.calls.dispatcher import Dispatcher
+    from llm_unified.calls.request import Request
 
 __all__ = ["LLMStream", "SyncStream"]
+
+Start = Callable[[], Awaitable["tuple[Dispatcher, Request]"]]
+Ended = Callable[[Sequence[str], Sequence[Attempt], BaseException | None], None]
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a stream leaves behind."""
+
+    response: LLMResponse | None = None
+    over: bool = False
+
+
+async def _chunks(start: Start, ended: Ended, outcome: _Outcome) -> AsyncGenerator[StreamChunk]:
+    """One call, from its first request to its last chunk.
+
+    A generator, and one that does not know its `LLMStream`: whoever drops the stream, anywhere, has it
+    closed by its event loop (``asyncio`` finalises generators), and the attempt settled with it.
+    """
+    try:
+        dispatcher, request = await start()
+        from llm_unified.calls.stream import LiveStream
+
+        async with dispatcher.chain(request) as chain:
+            try:
+                live = await LiveStream.open(chain)
+                async with contextlib.aclosing(live.chunks()) as chunks:
+                    async for chunk in chunks:
+                        if chunk.finish_reason is not None:
+                            outcome.response = live.response
+                        yield chunk
+            except BaseException as error:
+                ended(request.chain, chain.trail.attempts, error)
+                raise
+            ended(request.chain, chain.trail.attempts, None)
+    finally:
+        outcome.over = True
 
 
 class LLMStream:
@@ -24,54 +63,30 @@ class LLMStream:
     leaving ``async with``, or `aclose`.
     """
 
-    def __init__(
-        self,
-        start: Callable[[], Awaitable[tuple[Dispatcher, Call]]],
-        ended: Callable[[Call, BaseException | None], None],
-    ) -> None:
-        self._start, self._ended = start, ended
-        self._call: Call | None = None
-        self._source: LiveStream | None = None
-        self._over = False
-        self.response: LLMResponse | None = None
+    def __init__(self, start: Start, ended: Ended) -> None:
+        self._outcome = _Outcome()
+        self._generator = _chunks(start, ended, self._outcome)
+
+    @property
+    def response(self) -> LLMResponse | None:
         """The whole answer, once the stream has ended by itself."""
+        return self._outcome.response
 
-    async def _next(self) -> StreamChunk:
-        if self._over:
-            raise StopAsyncIteration
-        try:
-            if self._source is None:
-                dispatcher, self._call = await self._start()
-                self._source = await dispatcher.stream(self._call)
-            chunk = await anext(self._source)
-        except StopAsyncIteration:
-            self._end(None)
-            raise
-        except BaseException as error:
-            self._end(error)
-            raise
-        if self._source.response is not None:
-            self.response = self._source.response
-        return chunk
-
-    def _end(self, error: BaseException | None) -> None:
-        if not self._over:
-            self._over = True
-            if self._call is not None:
-                self._ended(self._call, error)
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._outcome.over
 
     def __aiter__(self) -> _Cursor:
         return _Cursor(self)
 
     async def __anext__(self) -> StreamChunk:
-        return await self._next()
+        return await anext(self._generator)
 
     async def aclose(self) -> None:
         """Stop; the connection is given back or closed when this returns. Safe to call twice."""
-        if self._source is not None:
-            await self._source.aclose()
-            self._end(None if self.response is not None else GeneratorExit())
-        self._over = True
+        self._outcome.over = True
+        await self._generator.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,21 +107,29 @@ class _Cursor:
 
     async def __anext__(self) -> StreamChunk:
         self._loop = self._loop or asyncio.get_running_loop()
-        return await self._stream._next()  # noqa: SLF001 - same module
+        return await anext(self._stream)
 
     def __del__(self) -> None:
-        stream, loop = self._stream, self._loop
-        if loop is not None and not stream._over and not loop.is_closed():  # noqa: SLF001
-            loop.call_soon_threadsafe(_close_soon, loop, stream)
+        if self._loop is not None and not self._stream.over and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_close_soon, self._loop, self._stream)
 
 
 _closing: set[asyncio.Task[None]] = set()  # asyncio holds tasks weakly
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, stream: LLMStream) -> None:
-    task = loop.create_task(stream.aclose())
+    task = loop.create_task(_close(stream))
     _closing.add(task)
     task.add_done_callback(_closing.discard)
+
+
+def _close_soon_here(stream: LLMStream) -> None:
+    _close_soon(asyncio.get_running_loop(), stream)
+
+
+async def _close(stream: LLMStream) -> None:
+    with contextlib.suppress(RuntimeError):  # somebody else is reading it
+        await stream.aclose()
 
 
 class SyncStream:
@@ -120,20 +143,12 @@ class SyncStream:
         """The whole answer, once the stream has ended by itself."""
         return self._stream.response
 
-    def __iter__(self) -> Any:
-        try:
-            while True:
-                try:
-                    chunk = self._background.run(self._stream._next())  # noqa: SLF001 - same module
-                except StopAsyncIteration:
-                    return
-                yield chunk
-        finally:
-            self.close()
+    def __iter__(self) -> Iterator[StreamChunk]:
+        return _SyncCursor(self._stream, self._background)
 
     def close(self) -> None:
         """Stop; the connection is given back or closed when this returns. Safe to call twice."""
-        if not self._stream._over:  # noqa: SLF001 - same module
+        if not self._stream.over:
             self._background.run(self._stream.aclose())
 
     def __enter__(self) -> Self:
@@ -141,3 +156,30 @@ class SyncStream:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class _SyncCursor:
+    """What ``for`` holds. Dropped early it asks for the stream's end and never waits for it: the cyclic
+    collector may run in the very thread that would have to carry it out.
+    """
+
+    def __init__(self, stream: LLMStream, background: BackgroundLoop) -> None:
+        self._stream, self._background = stream, background
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamChunk:
+        chunk = self._background.run(_next(self._stream))
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def __del__(self) -> None:
+        stream, background = self._stream, self._background
+        if not stream.over:
+            background.post(functools.partial(_close_soon_here, stream))
+
+
+async def _next(stream: LLMStream) -> StreamChunk | None:
+    return await anext(stream._generator, None)  # noqa: SLF001 - same module

@@ -1,8 +1,8 @@
 """Keeps the pool warm: a task that pings what nobody used, and finds out who is well again.
 
-`next_ping` is the whole rule of who is pinged when; it is pure. `ConnectionWarmer` asks it, sends the pings
-that are due (see `llm_unified.probe`) and sleeps until the next. Users' requests and pings of
-anybody else move the plan, because each attempt of the service is seen here.
+Who is pinged when is the rule of `schedule`. `ConnectionWarmer` asks it, sends the pings that are due (see
+`llm_unified.calls.ping`) and sleeps until the next. Users' requests and pings of anybody else move the plan,
+because each attempt of the service is seen here.
 """
 
 from __future__ import annotations
@@ -13,91 +13,29 @@ import math
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
 
 from llm_unified.errors import ServiceClosedError
-from llm_unified.service import get_llm_service
-from llm_unified.telemetry import log
+from llm_unified.observe.logs import log
+from llm_unified.response import Attempt
+from llm_unified.schedule import WarmState, due, next_ping
+from llm_unified.service import UnifiedLLMService, get_llm_service
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+if TYPE_CHECKING:  # loaded with the first call
+    from llm_unified.calls.dispatcher import Dispatcher
+    from llm_unified.engine.engine import Engine
+    from llm_unified.pool.deployments import Deployment
 
-    from llm_unified.deployments import Deployment
-    from llm_unified.dispatch import Dispatcher
-    from llm_unified.engine import Engine
-    from llm_unified.response import Attempt
-    from llm_unified.service import UnifiedLLMService
+__all__ = ["ConnectionWarmer", "get_llm_warmer"]
 
-__all__ = ["ConnectionWarmer", "Copy", "due", "get_llm_warmer", "next_ping"]
-
-IN_USE: Final = 10.0
-"""Intervals for which a provider counts as in use after a user's request."""
-IDLE: Final = 4.0
-"""Intervals between two pings of an idle fallback …"""
-COLD: Final = 200.0
-"""… but at most so many seconds: load balancers forget a connection after 240 s and more."""
-AGAIN: Final = 0.25
-"""Intervals to wait after a ping that failed."""
-LEAD: Final = 1.0
-"""Seconds by which the warmer's trial comes before the end of a rest, at most a quarter of it."""
-_SHORTEST_NAP: Final = 0.05
-_PATIENCE: Final = (5.0, 10.0)  # seconds for one ping: at least, at most; between them the interval
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One pool copy at one moment, as `next_ping` sees it. Durations in seconds; ``None``: never."""
-
-    id: str
-    provider: str
-    rank: int = 0
-    """The provider's place in the chain; 0 is asked first."""
-    idle: float | None = None
-    """Since its connection carried an answer, a user's or a ping's; ``None`` also once it broke."""
-    unused: float | None = None
-    """Since a user's request to the provider, by whatever copy."""
-    failed: float | None = None
-    """Since its connection broke or could not be made; ``None`` once it carried an answer again."""
-    rests: float = 0.0
-    """Until a ping may be sent."""
-    trial: bool = False
-    """That ping decides whether it rests again."""
-
-
-def in_use(copy: Copy, interval: float) -> bool:
-    """Whether a user's request will probably go there: the first of the chain, or recently asked."""
-    return copy.rank == 0 or (copy.unused is not None and copy.unused < IN_USE * interval)
-
-
-def next_ping(copy: Copy, interval: float) -> float:
-    """Seconds until this copy is to be pinged; not positive: now.
-
-    1. Never before its rest is over, and a trial as soon as it is due: whoever is well again is noticed.
-    2. After its connection broke: not before a quarter of the interval.
-    3. A provider in use (`in_use`): when the connection carried nothing for one interval.
-    4. An idle fallback: after four intervals, but at most 200 s, so that it never cools fully.
-    """
-    if copy.trial:
-        return copy.rests
-    silence = interval if in_use(copy, interval) else max(interval, min(IDLE * interval, COLD))
-    wait = 0.0 if copy.idle is None else silence - copy.idle
-    again = 0.0 if copy.failed is None else AGAIN * interval - copy.failed
-    return max(copy.rests, wait, again)
-
-
-def due(copies: Iterable[Copy], interval: float) -> list[Copy]:
-    """Those to be pinged now: providers in use first, then by place in the chain, the quietest first."""
-    return sorted(
-        (copy for copy in copies if next_ping(copy, interval) <= 0.0),
-        key=lambda copy: (
-            not in_use(copy, interval),
-            copy.rank,
-            -math.inf if copy.idle is None else -copy.idle,
-        ),
-    )
+LEAD_SECONDS: Final = 1.0
+"""The warmer's probe comes so long before the end of a cooldown, at most a quarter of it."""
+_SHORTEST_NAP_SECONDS: Final = 0.05
+_SHORTEST_PING_SECONDS, _LONGEST_PING_SECONDS = 5.0, 10.0
 
 
 class ConnectionWarmer:
@@ -221,28 +159,29 @@ class ConnectionWarmer:
         if not counted:
             self._planned[attempt.deployment] = now
 
-    def _copies(self, dispatcher: Dispatcher) -> list[Copy]:
-        """All copies of the chain that a ping may be sent to, now or later."""
+    def _states(self, dispatcher: Dispatcher) -> list[WarmState]:
+        """All deployments of the chain that a ping may be sent to, now or later."""
         now = self._clock()
         found = []
         self._follow(dispatcher.engine)
         for rank, provider in enumerate(self.service.settings.chain):
-            for deployment, endpoint, credential, _ in dispatcher.rotation.state(provider):
-                wait = dispatcher.rotation.claimable_in(deployment, **self._claims())
+            for state in dispatcher.rotation.state(provider):
+                wait = dispatcher.rotation.claimable_in(state.deployment, **self._claims())
                 if wait is None:
                     continue
-                key = deployment.id
-                copy = Copy(
-                    id=key,
-                    provider=provider,
-                    rank=rank,
-                    idle=_since(self._carried.get(key, self._began), now),
-                    unused=_since(self._asked.get(provider), now),
-                    failed=_since(self._failed.get(key), now),
-                    rests=wait,
-                    trial=endpoint.trial or credential.trial,
+                key = state.deployment.id
+                found.append(
+                    WarmState(
+                        id=key,
+                        provider=provider,
+                        rank=rank,
+                        idle=_since(self._carried.get(key, self._began), now),
+                        unused=_since(self._asked.get(provider), now),
+                        failed=_since(self._failed.get(key), now),
+                        cooldown=wait,
+                        probe=state.half_open,
+                    )
                 )
-                found.append(copy)
         return found
 
     def _follow(self, engine: Engine) -> None:
@@ -254,11 +193,11 @@ class ConnectionWarmer:
         self._engine = engine
 
     def _claims(self) -> dict[str, Any]:
-        from llm_unified.probe import CURED_BY_CONNECTION
+        from llm_unified.calls.ping import CURED_BY_CONNECTION
 
         settings = self.service.settings
         only = CURED_BY_CONNECTION if settings.warm_probe == "connection" else None
-        return {"ahead": min(LEAD, settings.cooldown / 4.0), "only": only}
+        return {"ahead": min(LEAD_SECONDS, settings.cooldown / 4.0), "only": only}
 
     # -- the task --------------------------------------------------------------------------------
 
@@ -275,16 +214,16 @@ class ConnectionWarmer:
 
     async def _round(self) -> bool:
         """Ping who is due; whether to go on."""
-        from llm_unified.probe import each
+        from llm_unified.calls.ping import each
 
         try:
             dispatcher = await self.service.dispatcher()
         except ServiceClosedError:
             return False
         interval = self.service.settings.keep_alive_interval
-        copies = self._copies(dispatcher)
-        chosen = [dispatcher.engine.deployments[copy.id] for copy in due(copies, interval)]
-        self._count_skipped(copies, {deployment.id for deployment in chosen})
+        states = self._states(dispatcher)
+        chosen = [dispatcher.engine.deployments[state.id] for state in due(states, interval)]
+        self._count_skipped(states, {deployment.id for deployment in chosen})
         raised = await each(chosen, functools.partial(self._ping, dispatcher))
         self._rounds += 1
         if raised:
@@ -293,21 +232,22 @@ class ConnectionWarmer:
         return True
 
     async def _ping(self, dispatcher: Dispatcher, deployment: Deployment) -> None:
-        from llm_unified.probe import ping
+        from llm_unified.calls.ping import ping
 
-        if not dispatcher.rotation.claim(deployment, **self._claims()):
-            return  # it began to rest, or somebody else makes the trial
         settings = self.service.settings
-        shortest, longest = _PATIENCE
-        seconds = min(longest, max(shortest, settings.keep_alive_interval))
+        seconds = max(_SHORTEST_PING_SECONDS, settings.keep_alive_interval)
+        seconds = min(_LONGEST_PING_SECONDS, seconds)
+        lease = dispatcher.rotation.claim(deployment, budget=seconds, **self._claims())
+        if lease is None:
+            return  # it began to cool down, or somebody else has its probe
         try:
-            await ping(dispatcher, deployment, settings.warm_probe, seconds=seconds)
+            await ping(dispatcher, lease, settings.warm_probe, seconds=seconds)
         except Exception:
             self._failed[deployment.id] = self._clock()
             raise
 
     def _nap(self, state: RetryCallState) -> float:
-        """Seconds until the next round: until somebody is due, but soon enough to see a rest's end."""
+        """Seconds until the next round: until somebody is due, but soon enough to see a cooldown's end."""
         settings = self.service.settings
         outcome = state.outcome
         if outcome is not None and outcome.failed:
@@ -315,22 +255,23 @@ class ConnectionWarmer:
             log("warning", "warmer_round_failed", error=type(outcome.exception()).__name__)
             return float(min(settings.keep_alive_interval, 2.0 ** min(self._crashes, 16)))
         dispatcher = self.service.dispatcher_if_built
-        copies = [] if dispatcher is None else self._copies(dispatcher)
+        states = [] if dispatcher is None else self._states(dispatcher)
         soonest = min(
-            (next_ping(c, settings.keep_alive_interval) for c in copies), default=math.inf
+            (next_ping(s, settings.keep_alive_interval) for s in states), default=math.inf
         )
         longest = min(settings.keep_alive_interval, max(1.0, settings.cooldown / 2.0))
-        return max(_SHORTEST_NAP, min(soonest, longest))
+        return max(_SHORTEST_NAP_SECONDS, min(soonest, longest))
 
-    def _count_skipped(self, copies: Iterable[Copy], chosen: Collection[str]) -> None:
+    def _count_skipped(self, states: Iterable[WarmState], chosen: Collection[str]) -> None:
         """Count the pings that users' requests made unnecessary."""
         now, interval = self._clock(), self.service.settings.keep_alive_interval
-        for copy in copies:
-            at = self._planned.setdefault(copy.id, now)
-            alone = replace(copy, idle=_since(at, now), failed=None)
-            if copy.id not in chosen and copy.rests <= 0.0 and next_ping(alone, interval) <= 0.0:
-                self._planned[copy.id] = now
-                self._skipped[copy.provider] += 1
+        for state in states:
+            at = self._planned.setdefault(state.id, now)
+            alone = replace(state, idle=_since(at, now), failed=None)
+            unneeded = state.id not in chosen and state.cooldown <= 0.0
+            if unneeded and next_ping(alone, interval) <= 0.0:
+                self._planned[state.id] = now
+                self._skipped[state.provider] += 1
 
     # -- reports ---------------------------------------------------------------------------------
 
@@ -353,12 +294,12 @@ class ConnectionWarmer:
 
     def get_provider_health(self) -> dict[str, dict[str, Any]]:
         """``{"openai": {"status", "last_ping", "seconds_since_ping", "total_pings", "failures",
-        "failure_rate"}}`` for each provider of the chain; see `llm_unified.health`.
+        "failure_rate"}}`` for each provider of the chain; see `llm_unified.observe.health`.
         """
         service = self.service
         return {
             name: {
-                "status": service.health.status(name, service.copy_states(name)).value,
+                "status": service.status_of(name),
                 **service.health.pings(name),
             }
             for name in service.settings.chain

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -166,6 +169,18 @@ def test_ping_accepts_a_server_that_lists_no_models(sim, cli):
     assert (code, found["ok"], found["providers"][0]["up"]) == (0, True, None)
     sim.openai.script(faults.status(404))
     assert rows(cli("ping", "-p", "openai")[1])["openai"][-1] == "up"
+
+
+def test_ping_knows_a_key_that_may_not_list_models(sim, cli):
+    """A restricted key is refused by that page alone: it is asked for an answer all the same."""
+    refusal = "You have insufficient permissions. Missing scopes: api.model.read."
+    sim.openai.script(faults.status(403, message=refusal))
+    code, out, _ = cli("ping", "-p", "openai", "--tokens", "0")
+    assert (code, rows(out)["openai"][-1][:12]) == (0, "not checked ")
+    assert "the key may not list models (HTTP 403)" in out
+    sim.openai.script(faults.status(403, message=refusal))
+    code, out, _ = cli("ping", "-p", "openai")
+    assert (code, rows(out)["openai"][-1]) == (0, "up")
 
 
 def test_ping_does_not_call_up_what_only_litellm_can_reach(sim, cli, tmp_path):
@@ -498,6 +513,70 @@ def test_watch_ends_with_control_c(sim):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+# -- a terminal -------------------------------------------------------------------------------------
+
+
+def terminal(sim, *arguments, columns=80, names=NAMES, **environ):
+    """What a terminal of this width gets, with and without its escape sequences."""
+    pty, fcntl = pytest.importorskip("pty"), pytest.importorskip("fcntl")
+    ours, theirs = pty.openpty()
+    size = struct.pack("HHHH", 50, columns, 0, 0)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm", **environ}
+    command = [*COMMAND, *arguments]
+    environ = {**kept, **sim.environ(*names)}
+    with subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # a terminal that nobody holds any more
+            while part := os.read(ours, 4096):
+                said += part
+    os.close(ours)
+    raw = said.decode()
+    return raw, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", raw)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "whole"),
+    [
+        (["check"], ["environment AZURE_OPENAI_API_VERSION", "azure_openai, groq, anthropic"]),
+        (["ping"], ["FIRST TOKEN", "down: the provider is in trouble (HTTP 500)"]),
+        (["drill"], ["openai: connection, azure_openai: connection, groq: server"]),
+        (["watch", "--count", "1"], ["last problem", "server, HTTP 500: internal_server_error"]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_a_terminal_of_80_columns_loses_nothing(sim, arguments, whole):
+    """No line of a table is longer, and what had to be folded is there."""
+    for provider in sim:
+        provider.always(replies.auto())
+    sim.groq.always(faults.status(500))
+    raw, text = terminal(sim, *arguments)
+    lines = [line.split("\r")[-1].rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+    prose = re.compile(r"(ok|hint|warning|groq):")
+    assert [line for line in lines if len(line) > 80 and not prose.match(line)] == []
+    flat = " ".join(text.split())
+    found = [words for words in whole if words in flat or _folded(words, lines)]
+    assert found == whole, text
+    assert "\x1b[3" in raw  # colours
+
+
+def _folded(words, lines):
+    """Whether the words stand one below the other in the last column."""
+    pattern = r"\s+(?:\S.*?\s{2,})?".join(map(re.escape, words.split()))
+    return re.search(pattern, "\n".join(lines)) is not None
+
+
+@pytest.mark.parametrize("words", [["ping"], ["ask", "Hi"], ["drill"], ["watch", "--count", "1"]])
+def test_what_takes_over_a_second_shows_progress(sim, words):
+    """A terminal sees at once what is being done, and nothing of it stays; a program sees none."""
+    raw, _ = terminal(sim, *words)
+    begun = raw.index("⠋")
+    assert any(word in raw[begun : begun + 40] for word in ("asking", "1 of"))
+    assert "\x1b[2K" in raw[begun:]  # wiped
+    assert "⠋" not in terminal(sim, *words, "--json")[0]
 
 
 # -- secrets ----------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_unified.deployments import plan
 from llm_unified.errors import ConfigurationError
 from llm_unified.failures.table import FALLBACK_KINDS
+from llm_unified.pool.deployments import plan
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings import load_settings
 from llm_unified.settings.model import PROVIDER_KEYS

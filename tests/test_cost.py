@@ -10,7 +10,7 @@ import pytest
 
 from llm_unified import UnifiedLLMService, load_settings
 from llm_unified import engine as door
-from llm_unified.deployments import build_model_list
+from llm_unified.pool.deployments import build_model_list
 from llm_unified.testing import Simulator, replies
 
 HELLO = [{"role": "user", "content": "Hello"}]

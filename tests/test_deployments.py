@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_unified.deployments import _AZURE_FAMILIES, build_model_list, fallbacks, plan
+from llm_unified.pool.deployments import _AZURE_FAMILIES, build_model_list, fallbacks, plan
 from llm_unified.response import Usage
 from llm_unified.settings import DeploymentSettings, ProviderSettings, Settings, load_settings
 
@@ -49,18 +49,20 @@ def some_settings(draw):
 
 @given(some_settings())
 def test_ids_are_unique_and_count_from_zero(settings):
-    """Every copy has an id of its own, equal in the plan and in LiteLLM's list."""
-    ids = [copy.id for copy in plan(settings)]
+    """Every deployment has an id of its own, equal in the plan and in LiteLLM's list."""
+    ids = [deployment.id for deployment in plan(settings)]
     assert len(set(ids)) == len(ids)
     assert ids == [row["model_info"]["id"] for row in build_model_list(settings)]
     for provider in settings.providers:
-        own = [copy.id for copy in plan(settings) if copy.provider == provider.name]
+        own = [
+            deployment.id for deployment in plan(settings) if deployment.provider == provider.name
+        ]
         assert own == [f"{provider.name}#{number}" for number in range(len(own))]
 
 
 @given(some_settings())
-def test_every_deployment_has_its_pool_and_every_key_a_copy(settings):
-    """No key and no deployment is left out, and none has fewer copies than the pool is large."""
+def test_every_deployment_has_its_pool_and_every_key_a_member(settings):
+    """No key and no deployment is left out, and none has fewer members than the pool is large."""
     rows = build_model_list(settings)
     for provider in settings.providers:
         mine = [r["litellm_params"] for r in rows if r["model_name"] == provider.name]
@@ -82,13 +84,13 @@ def test_neighbours_differ_in_deployment_first_and_in_key_second():
     )
     params = [row["litellm_params"] for row in build_model_list(settings)]
     assert [row["api_key"] for row in params] == ["w1", "e1", "w2", "e1"]
-    assert [copy.credential for copy in plan(settings)] == [
+    assert [deployment.credential for deployment in plan(settings)] == [
         "azure_openai/key1",
         "azure_openai/key3",
         "azure_openai/key2",
         "azure_openai/key3",
     ]
-    assert len({copy.endpoint for copy in plan(settings)}) == 2
+    assert len({deployment.endpoint for deployment in plan(settings)}) == 2
 
 
 def test_all_four_providers_are_explicit():
@@ -120,8 +122,8 @@ def test_all_four_providers_are_explicit():
 
 
 def test_the_pool_is_as_large_as_asked():
-    """``LLM_POOL_SIZE=3`` is three copies of each provider."""
-    ids = [copy.id for copy in plan(load_settings(FOUR | {"LLM_POOL_SIZE": "3"}))]
+    """``LLM_POOL_SIZE=3`` is three deployments of each provider."""
+    ids = [deployment.id for deployment in plan(load_settings(FOUR | {"LLM_POOL_SIZE": "3"}))]
     assert ids[:4] == ["openai#0", "openai#1", "openai#2", "azure_openai#0"]
     assert len(ids) == 12
 
@@ -174,9 +176,9 @@ def test_prices_timeout_and_weight_stay_here():
     (row,) = build_model_list(settings)
     assert row["litellm_params"]["organization"] == "org-1"
     assert not {"timeout", "input_cost_per_token"} & set(row["litellm_params"])
-    (copy,) = plan(settings)
-    assert copy.weight == 4
-    assert copy.cost(Usage(1000, 100, 1100)) == pytest.approx(0.0012)
+    (deployment,) = plan(settings)
+    assert deployment.weight == 4
+    assert deployment.cost(Usage(1000, 100, 1100)) == pytest.approx(0.0012)
     assert settings.provider("openai").timeout == 7.0
 
 

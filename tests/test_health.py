@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_unified.health import RECENT, CopyState, Health, Status, is_alive, status_of
+from llm_unified.observe.health import RECENT, CopyState, Health, Status, is_alive, status_of
 from llm_unified.response import Attempt, FailureKind, Usage
 
 K = FailureKind

@@ -21,7 +21,7 @@ import pytest
 from llm_unified import LLMError, UnifiedLLMService, load_settings
 from llm_unified import engine as door
 from llm_unified.call import StopError
-from llm_unified.deployments import build_model_list
+from llm_unified.pool.deployments import build_model_list
 from llm_unified.testing import Simulator, faults, replies
 
 litellm = door.litellm

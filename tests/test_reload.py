@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from llm_unified import ConfigurationError, UnifiedLLMService, load_settings
-from llm_unified.reloading import reload_on_sighup, watch_config
+from llm_unified.reload import reload_on_sighup, watch_config
 from llm_unified.testing import Simulator, faults, replies
 
 HELLO = [{"role": "user", "content": "Hello"}]

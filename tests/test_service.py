@@ -180,7 +180,12 @@ async def test_the_next_provider_answers_and_the_first_was_asked_once(sim: Simul
 async def test_the_callers_fault_is_raised_after_one_request(
     sim: Simulator, provider: str, status: int
 ) -> None:
-    """A wrong request goes to one provider, and the caller gets to know."""
+    """A wrong request goes to one provider, and the caller gets to know.
+
+    Groq's 413 is a rate limit and Anthropic's a limit of its own; see the table.
+    """
+    if status == 413 and provider in ("groq", "anthropic"):
+        pytest.skip("means something else there")
     sim[provider].script(faults.status(status))
     others = [p for p in ALL if p != provider]
     async with service_for(sim, provider, *others) as service:
@@ -224,8 +229,8 @@ async def test_turns_are_strict_under_concurrency(sim: Simulator, provider: str)
     )
 
 
-async def test_a_resting_copy_is_passed_over(sim: Simulator) -> None:
-    """A key that met a 429 rests; the turn goes over the other copies."""
+async def test_a_key_that_cools_down_is_passed_over(sim: Simulator) -> None:
+    """A key that met a 429 cools down: a sibling key answers, and the turn goes over the others."""
     keys = ",".join(sim.openai.api_keys[:3])
     environ = sim.environ("openai", "groq") | {"OPENAI_API_KEYS": keys}
     environ.pop("OPENAI_API_KEY")
@@ -233,8 +238,8 @@ async def test_a_resting_copy_is_passed_over(sim: Simulator) -> None:
     async with UnifiedLLMService(load_settings(environ, pool_size=3)) as service:
         first = await service.generate_response_async(HELLO)
         turn = [(await service.generate_response_async(HELLO)).attempts[0] for _ in range(4)]
-    assert first.provider == "groq"
-    assert [a.deployment for a in turn] == ["openai#1", "openai#2", "openai#1", "openai#2"]
+    assert [a.deployment for a in first.attempts] == ["openai#0", "openai#1"]
+    assert [a.deployment for a in turn] == ["openai#2", "openai#1", "openai#2", "openai#1"]
 
 
 async def test_a_call_may_name_its_provider_and_model(sim: Simulator) -> None:
@@ -296,7 +301,7 @@ async def test_a_prompt_that_cannot_be_encoded_is_the_callers_fault(sim: Simulat
 
 
 async def test_accept_sends_the_call_on(sim: Simulator) -> None:
-    """An answer that the caller's ``accept`` refuses is an invalid response; its tokens are counted."""
+    """An answer that the caller's ``accept`` refuses is rejected; its tokens are counted."""
 
     async def polite(response: LLMResponse) -> bool:
         return "groq" in response.content
@@ -304,7 +309,7 @@ async def test_accept_sends_the_call_on(sim: Simulator) -> None:
     async with service_for(sim, "openai", "groq") as service:
         response = await service.generate_response_async(HELLO, accept=polite)
         tokens = service.get_stats()["stats"]["tokens_by_provider"]
-    assert [a.kind for a in response.attempts] == [FailureKind.INVALID_RESPONSE, None]
+    assert [a.kind for a in response.attempts] == [FailureKind.REJECTED, None]
     assert tokens["openai"]["total_tokens"] > 0
 
 

@@ -210,11 +210,11 @@ async def test_when_nobody_streams_the_error_has_the_trail(sim: Simulator) -> No
 
 
 async def test_accept_is_asked_at_the_end(sim: Simulator) -> None:
-    """What was shown cannot be taken back: a refused stream is interrupted."""
+    """What was shown cannot be taken back: a rejected stream is interrupted."""
     async with service_for(sim, "openai", "groq") as service:
         with pytest.raises(StreamInterruptedError) as caught:
             await read(service, accept=lambda _: False)
-    assert caught.value.kind is FailureKind.INVALID_RESPONSE
+    assert caught.value.kind is FailureKind.REJECTED
     assert caught.value.partial_text
 
 
@@ -230,4 +230,3 @@ async def test_a_slow_reader_holds_the_sender_back(sim: Simulator) -> None:
         for _ in range(200):
             await asyncio.sleep(0)
         assert not request.finished
-        assert len(stream._source._attempt.wire.tail) <= 8192

@@ -65,7 +65,7 @@ async def test_the_answer_is_parsed(sim: Simulator, provider: str, how: str, str
 async def test_an_answer_that_does_not_validate_goes_to_the_next(
     sim: Simulator, provider: str, how: str
 ) -> None:
-    """It is an invalid response; its tokens are counted."""
+    """It is rejected; its tokens are counted."""
     second = ALL[(ALL.index(provider) + 1) % 4]
     bad = (
         replies.text("It is warm in Rome.") if how != "pydantic" else replies.json({"city": "Rome"})
@@ -74,7 +74,7 @@ async def test_an_answer_that_does_not_validate_goes_to_the_next(
     sim[second].script(replies.json({"city": "Oslo", "degrees": 3}))
     async with service_for(sim, provider, second) as service:
         response = await service.generate_response_async(HELLO, response_format=FORMATS[how])
-    assert [a.kind for a in response.attempts] == [FailureKind.INVALID_RESPONSE, None]
+    assert [a.kind for a in response.attempts] == [FailureKind.REJECTED, None]
     assert response.attempts[0].usage is not None
     assert response.attempts[0].usage.total_tokens > 0
     assert response.parsed is not None
@@ -87,7 +87,7 @@ async def test_a_stream_that_does_not_validate_is_interrupted(sim: Simulator) ->
         with pytest.raises(StreamInterruptedError) as caught:
             async for _ in service.stream_response_async(HELLO, response_format=Place):
                 pass
-    assert caught.value.kind is FailureKind.INVALID_RESPONSE
+    assert caught.value.kind is FailureKind.REJECTED
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,13 @@ from functools import partial
 import httpx
 import pytest
 
+from llm_unified.failures.classify import Facts, classify
+from llm_unified.failures.envelope import of_event, read_error
 from llm_unified.response import FailureKind as K
 from llm_unified.testing import Simulator, faults, replies
 
 PROVIDERS = ("openai", "azure_openai", "groq", "anthropic")
+PROTOCOLS = {"azure_openai": "azure"}
 CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))  # one TLS set-up for all
 LASTING = {n for n, make in faults.ALL.items() if make().kind is K.TIMEOUT and "status" not in n}
 
@@ -87,8 +90,9 @@ def said_in(events):
 @pytest.mark.parametrize("name", list(faults.ALL))
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_fault_plays_on_every_provider(sim, provider, name, stream):
-    """Each fault is played once, is told apart in the journal and leaves the provider able."""
+    """Each fault is played once, is what it says in the vendor's own words, and leaves the provider able."""
     target = sim[provider]
+    protocol = PROTOCOLS.get(provider, provider)
     fault = faults.huge_body(300_000) if name == "huge_body" else faults.ALL[name]()
     target.script(fault)
     try:
@@ -105,12 +109,19 @@ def test_every_fault_plays_on_every_provider(sim, provider, name, stream):
         assert expected in wanted
         assert first.client_gone == (expected is K.TIMEOUT)
     elif response.status_code >= 400:
-        assert faults.STATUS_KINDS.get(response.status_code, expected) == expected
         assert "error" in response.json()
+        error = read_error(response.content)
+        assert expected is classify(Facts(protocol, response.status_code, error=error)).kind
     elif response.status_code == 200:
-        assert fault.lenient or expected in (K.INVALID_RESPONSE, K.SERVER, K.RATE_LIMIT)
+        kinds = (K.INVALID_RESPONSE, K.SERVER, K.RATE_LIMIT, K.QUOTA)
+        assert fault.lenient or expected in kinds
         if stream and "content" in name and "stream" in name:
-            assert bool(said_in(events_of(response))) == fault.after_content
+            events = events_of(response)
+            assert bool(said_in(events)) == fault.after_content
+            errors = [e for e in map(of_event, events) if e is not None]
+            assert ("_in_stream" in name) == bool(errors)
+            for error in errors:
+                assert expected is classify(Facts(protocol, 200, error=error)).kind
     target.listen()
     assert 200 == post(target).status_code
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import llm_unified
 from llm_unified import ConnectionWarmer, UnifiedLLMService, get_llm_warmer, load_settings, probe
-from llm_unified.deployments import Deployment
+from llm_unified.pool.deployments import Deployment
 from llm_unified.response import FailureKind
 from llm_unified.rotation import Rotation
 from llm_unified.testing import Simulator, faults, replies

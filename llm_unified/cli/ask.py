@@ -3,72 +3,91 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import select
+import stat
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.cli.load import chosen, loaded
 from llm_unified.cli.output import WrongInputError, milliseconds
-from llm_unified.cli.words import in_words_of
 from llm_unified.service import UnifiedLLMService
 
 if TYPE_CHECKING:
-    import argparse
-
     from llm_unified.cli.output import Output
     from llm_unified.response import LLMResponse
+    from llm_unified.settings import Settings
 
 __all__ = ["run"]
 
 
-def run(options: argparse.Namespace, out: Output) -> int:
+def run(
+    out: Output,
+    config: str | None,
+    *,
+    prompt: tuple[str, ...],
+    provider: str | None,
+    model: str | None,
+    system: str | None,
+    schema: str | None,
+    temperature: float | None,
+    max_tokens: int | None,
+    no_fallback: bool,
+    quiet: bool,
+) -> int:
     """Ask, print what comes, say who it was."""
-    prompt = _prompt(options.prompt)
-    if "-" not in options.prompt and options.prompt and _stdin_waits():
+    question = _question(prompt)
+    if prompt and "-" not in prompt and _stdin_waits():
         out.note("llm-unified: standard input was not read; add - to read it")
-    schema = _schema(options.schema)
-    settings = loaded(options, out)
-    if options.provider:
-        chosen(settings, [options.provider])
-    messages = [{"role": "system", "content": options.system}] if options.system else []
-    messages.append({"role": "user", "content": prompt})
-    arguments: dict[str, Any] = {
+    shape = None if schema is None else _schema(schema)
+    if schema is not None:
+        out.spelled["response_format"] = f"--schema {schema}"
+    settings = loaded(out, config)
+    if provider:
+        chosen(settings, [provider])
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": question})
+    call: dict[str, Any] = {
         "messages": messages,
-        "temperature": options.temperature,
-        "max_tokens": options.max_tokens,
-        "provider": options.provider,
-        "model": options.model,
-        "fallback": not options.no_fallback,
-        "response_format": schema,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "provider": provider,
+        "model": model,
+        "fallback": not no_fallback,
+        "response_format": shape,
     }
-    service = UnifiedLLMService(settings)
-    quietly = out.as_json or schema is not None  # the answer is shown once it is known to be whole
-    response = asyncio.run(_asked(service, arguments, out, quietly=quietly))
+    whole = out.as_json or shape is not None  # shown once it is known to be whole
+    with ExitStack() as waiting:
+        waiting.enter_context(out.progress(f"asking {provider or settings.chain[0]}"))
+        response = asyncio.run(_asked(settings, call, out, waiting, whole=whole))
     if out.as_json:
         out.data(_as_data(response))
         return 0
-    if schema is not None:
+    if shape is not None:
         out.line(json.dumps(response.parsed, indent=2, ensure_ascii=False))
-    if not options.quiet:
+    if not quiet:
         for attempt in response.attempts[:-1]:
-            out.note(f"-- {in_words_of(options, str(attempt))}")
+            out.note(f"-- {attempt}")
         out.note(f"-- {_signature(response)}")
     return 0
 
 
 async def _asked(
-    service: UnifiedLLMService, arguments: dict[str, Any], out: Output, *, quietly: bool
+    settings: Settings, call: dict[str, Any], out: Output, waiting: ExitStack, *, whole: bool
 ) -> LLMResponse:
-    async with service:
-        if quietly:
-            return await service.generate_response_async(**arguments)
+    async with UnifiedLLMService(settings) as service:
+        if whole:
+            return await service.generate_response_async(**call)
         text = ""
-        async with service.stream_response_async(**arguments) as stream:
+        async with service.stream_response_async(**call) as stream:
             try:
                 async for chunk in stream:
+                    waiting.close()
                     out.write(chunk.content)
                     text += chunk.content
             finally:
@@ -79,11 +98,11 @@ async def _asked(
         return stream.response
 
 
-def _prompt(words: list[str]) -> str:
+def _question(words: tuple[str, ...]) -> str:
     if not words:
         if sys.stdin.isatty():
             raise WrongInputError('what is the question? `llm-unified ask "Why is the sky blue?"`')
-        words = ["-"]
+        words = ("-",)
     piped = sys.stdin.read().strip() if "-" in words else ""
     text = " ".join(piped if word == "-" else word for word in words).strip()
     if not text:
@@ -93,29 +112,20 @@ def _prompt(words: list[str]) -> str:
 
 def _stdin_waits() -> bool:
     """Whether something was piped in. Never waits for it."""
-    if sys.platform == "win32":  # pragma: no cover
+    if sys.platform == "win32":  # pragma: no cover - select knows sockets only
         return False
-    import fcntl
-    import select
-    import stat
-    import termios
-
     try:
-        number = sys.stdin.fileno()
-        kind = os.fstat(number).st_mode
-        if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        kind = os.fstat(sys.stdin.fileno()).st_mode
+        piped = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)
+        if not piped or not select.select([sys.stdin], [], [], 0)[0]:
             return False
-        if not select.select([number], [], [], 0)[0]:
-            return False
-        waiting = fcntl.ioctl(number, termios.FIONREAD, b"\0" * 4)  # at the end of a pipe: 0 bytes
+        source = sys.stdin.buffer
+        return isinstance(source, io.BufferedReader) and bool(source.peek(1))  # b"": its end
     except (AttributeError, OSError, ValueError):  # closed, or no file at all
         return False
-    return any(waiting)
 
 
-def _schema(path: str | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
+def _schema(path: str) -> dict[str, Any]:
     try:
         schema = json.loads(Path(path).expanduser().read_text("utf-8"))
     except OSError as error:

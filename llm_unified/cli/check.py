@@ -7,22 +7,29 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llm_unified import __version__
-from llm_unified.cli.load import inspected
-from llm_unified.settings import Settings, fingerprint
+from llm_unified.cli.load import existing
+from llm_unified.settings import Settings, fingerprint, inspect_settings
 from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from llm_unified.cli.output import Output
     from llm_unified.settings import DeploymentSettings, ProviderSettings
     from llm_unified.settings.assembly import Assembly
 
-__all__ = ["hints", "run"]
+__all__ = ["run"]
 
 WRONG = 2
 _UNITS = {option.name: option.unit for option in (*OPTIONS, *PROVIDER_OPTIONS)}
+_REMARKS = {
+    "unknown_variable": "{variable} is set but unknown, did you mean {did_you_mean}?",
+    "setting_without_effect": "{variable} is without effect: every deployment in the YAML file has a "
+    "value of its own.",
+    "primary_replaced": "{disabled} is the primary but switched off; {primary_provider} takes its "
+    "place.",
+    "provider_disabled": "{provider} is switched off.",
+}
 _WARMING = ("keep_alive_interval", "warm_on_startup", "warm_probe")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -51,33 +58,37 @@ class Row:
                 return f"{self.value} {unit}".rstrip()
 
 
-def run(options: argparse.Namespace, out: Output) -> int:
-    """Show everything, or all problems."""
-    found = inspected(options)
+def run(out: Output, config: str | None, *, everything: bool) -> int:
+    """Show all that is set, or all problems."""
+    found = inspect_settings(config_file=existing(config))
     if found.problems:
-        if out.as_json:
-            out.data({"ok": False, "error": "configuration", "problems": found.problems})
-        else:
-            remarks = _remarks(found)
-            out.failure("configuration", found.problems)
-            for remark in remarks:
-                out.note(f"Hint: {remark}")
+        out.failure("configuration", found.problems)
+        for remark in () if out.as_json else _remarks(found):
+            out.note(f"Hint: {remark}")
         return WRONG
     settings = Settings(**found.values)
     out.keep_secret(settings.secrets())
-    remarks = [*_remarks(found), *hints(settings)]
-    blocks = {
-        provider.name: list(provider_rows(settings, provider)) for provider in settings.providers
-    }
+    remarks = [*_remarks(found), *_hints(settings)]
+    blocks = {p.name: list(provider_rows(settings, p)) for p in settings.providers}
+    general = list(settings_rows(settings))
     if out.as_json:
-        out.data(_as_data(settings, blocks, remarks))
+        out.data(
+            {
+                "ok": True,
+                "version": __version__,
+                "chain": list(settings.chain),
+                "settings": _as_data(general),
+                "providers": {name: _as_data(rows, f"{name}.") for name, rows in blocks.items()},
+                "hints": remarks,
+            }
+        )
         return 0
     out.line("chain: " + " → ".join(settings.chain), "bold")
     out.line()
-    everything = [*settings_rows(settings), *(row for rows in blocks.values() for row in rows)]
-    rows = [row for row in everything if options.all or _worth_showing(row)]
-    out.table(("SETTING", "VALUE", "FROM"), [(row.name, row.shown(), row.origin) for row in rows])
-    if hidden := len(everything) - len(rows):
+    rows = [*general, *(row for rows in blocks.values() for row in rows)]
+    shown = [row for row in rows if everything or _worth_showing(row)]
+    out.table(("SETTING", "VALUE", "FROM"), [(row.name, row.shown(), row.origin) for row in shown])
+    if hidden := len(rows) - len(shown):
         out.line(f"… and {hidden} defaults (--all shows them)", "dim")
     out.line()
     for remark in remarks:
@@ -86,7 +97,7 @@ def run(options: argparse.Namespace, out: Output) -> int:
         max(settings.pool_size, *(len(d.api_keys) for d in p.deployments)) * len(p.deployments)
         for p in settings.providers
     )
-    count = len(settings.providers)
+    count = len(blocks)
     out.line(
         f"ok: {count} provider{'s' * (count != 1)}, {connections} pool connections. "
         "Nothing was sent; `llm-unified ping` does that.",
@@ -112,20 +123,19 @@ def settings_rows(settings: Settings) -> Iterator[Row]:
 
 def provider_rows(settings: Settings, provider: ProviderSettings) -> Iterator[Row]:
     """Yield what concerns one provider; ``groq.model``, or ``azure_openai.1.model`` of several."""
-    origins, several = settings.origins, len(provider.deployments) > 1
+    name, at = provider.name, f"providers.{provider.name}"
+
+    def row(setting: str, value: Any, number: str = "") -> Row:
+        own = settings.origins.get(f"{at}.deployments.{number}.{setting}")
+        origin = own or settings.origins.get(f"{at}.{setting}", "default")
+        several = bool(number) and len(provider.deployments) > 1
+        return Row(f"{name}.{number}.{setting}" if several else f"{name}.{setting}", value, origin)
+
     if provider.timeout is not None:
-        origin = origins.get(f"providers.{provider.name}.timeout", "default")
-        yield Row(f"{provider.name}.timeout", provider.timeout, origin)
+        yield row("timeout", provider.timeout)
     for number, deployment in enumerate(provider.deployments):
         for setting, value in _deployment_values(deployment):
-            at = f"providers.{provider.name}"
-            origin = origins.get(f"{at}.deployments.{number}.{setting}") or origins.get(
-                f"{at}.{setting}", "default"
-            )
-            name = (
-                f"{provider.name}.{number}.{setting}" if several else f"{provider.name}.{setting}"
-            )
-            yield Row(name, value, origin)
+            yield row(setting, value, str(number))
 
 
 def _deployment_values(deployment: DeploymentSettings) -> Iterator[tuple[str, Any]]:
@@ -147,7 +157,7 @@ def _worth_showing(row: Row) -> bool:
     return row.origin != "default" or "." in row.name or row.name.endswith("_provider")
 
 
-def hints(settings: Settings) -> Iterator[str]:
+def _hints(settings: Settings) -> Iterator[str]:
     """Yield what is allowed and probably not meant."""
     yield from _chain_hints(settings)
     if settings.pool_size == 1:
@@ -189,50 +199,18 @@ def _remarks(found: Assembly) -> list[str]:
     """Return what was noticed while reading, in words."""
     texts = []
     for _, event, fields in found.events:
-        match event:
-            case "unknown_variable":
-                texts.append(
-                    f"{fields['variable']} is set but unknown, did you mean "
-                    f"{fields['did_you_mean']}?"
-                )
-            case "provider_incomplete":
-                missing = fields["missing"]
-                texts += [f"{t}." for t in missing] if isinstance(missing, tuple) else []
-            case "setting_without_effect":
-                texts.append(
-                    f"{fields['variable']} is without effect: every deployment in the YAML file has "
-                    "a value of its own."
-                )
-            case "primary_replaced":
-                texts.append(
-                    f"{fields['disabled']} is the primary but switched off; "
-                    f"{fields['primary_provider']} takes its place."
-                )
-            case "provider_disabled":
-                texts.append(f"{fields['provider']} is switched off.")
-            case _ if "remark" in fields:
-                texts.append(str(fields["remark"]))
-            case _:
-                texts.append(f"{event}: {fields}")
+        if event == "provider_incomplete":
+            missing = fields["missing"]
+            texts += [f"{text}." for text in missing] if isinstance(missing, tuple) else []
+        else:
+            sentence = _REMARKS.get(
+                event, "{remark}" if "remark" in fields else f"{event}: {fields}"
+            )
+            texts.append(sentence.format(**fields))
     return texts
 
 
-def _as_data(
-    settings: Settings, blocks: dict[str, list[Row]], remarks: list[str]
-) -> dict[str, Any]:
+def _as_data(rows: Iterable[Row], prefix: str = "") -> dict[str, Any]:
     return {
-        "ok": True,
-        "version": __version__,
-        "chain": list(settings.chain),
-        "settings": {
-            row.name: {"value": row.value, "origin": row.origin} for row in settings_rows(settings)
-        },
-        "providers": {
-            name: {
-                row.name.removeprefix(f"{name}."): {"value": row.value, "origin": row.origin}
-                for row in rows
-            }
-            for name, rows in blocks.items()
-        },
-        "hints": remarks,
+        row.name.removeprefix(prefix): {"value": row.value, "origin": row.origin} for row in rows
     }

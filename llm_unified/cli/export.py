@@ -9,17 +9,15 @@ from llm_unified.cli.output import WrongInputError
 from llm_unified.export import env_lines, key_names, litellm_proxy, proxy_notes, render_proxy
 
 if TYPE_CHECKING:
-    import argparse
-
     from llm_unified.cli.output import Output
 
 __all__ = ["run"]
 
 
-def run(options: argparse.Namespace, out: Output) -> int:
+def run(out: Output, config: str | None, *, what: str) -> int:
     """Print the configuration that was asked for."""
-    settings = loaded(options, out)
-    if options.what == "env":
+    settings = loaded(out, config)
+    if what == "env":
         lines = env_lines(settings)
         if out.as_json:
             pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
@@ -29,14 +27,14 @@ def run(options: argparse.Namespace, out: Output) -> int:
         return 0
     environ = variables()
     names = key_names(settings, environ)
-    config = litellm_proxy(settings, names)
-    if not config["model_list"]:
+    proxy = litellm_proxy(settings, names)
+    if not proxy["model_list"]:
         raise WrongInputError(
             "only the embedded model is configured, and that cannot be asked from elsewhere. Set the "
             "key of a provider."
         )
     if out.as_json:
-        out.data(config)
+        out.data(proxy)
     else:
-        out.line(render_proxy(config, proxy_notes(settings, names, environ)).rstrip())
+        out.line(render_proxy(proxy, proxy_notes(settings, names, environ)).rstrip())
     return 0

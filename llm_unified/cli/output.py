@@ -1,4 +1,8 @@
-"""What commands say, and how: aligned columns for people and ``grep``, JSON for programs."""
+"""What commands say, and how: aligned columns for people and ``grep``, JSON for programs.
+
+In a terminal rich draws: colours (not where ``NO_COLOR`` is set), lines folded to the width, progress. A
+pipe gets plain lines, however long, and never loads rich.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,25 @@ import io
 import json
 import os
 import sys
+from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from llm_unified.redaction import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["SHORTEST_SCRUBBED", "Cell", "Output", "WrongInputError", "milliseconds"]
+    from rich.console import Console, RenderableType
+
+__all__ = ["Cell", "Output", "WrongInputError", "milliseconds"]
 
 Cell = str | tuple[str, str]
 """A text, or a text and its style."""
-_STYLES: Final = {"good": "32", "bad": "31", "dim": "2", "bold": "1"}
-SHORTEST_SCRUBBED: Final = 8
+_STYLES: Final = {"good": "green", "bad": "red", "dim": "dim", "bold": "bold"}
+_SHORTEST_SECRET: Final = 8  # characters; a shorter one is a word of every text
+_NARROWEST: Final = 24  # columns to which a cell is folded
+_INDENT: Final = 4
 
 
 class WrongInputError(Exception):
@@ -30,67 +40,52 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self.spelled: dict[str, str] = {}
+        """What the library calls it → what the person typed."""
         self._secrets: tuple[str, ...] = ()
+        self._consoles: dict[int, Console] = {}
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(
-                stream, io.TextIOWrapper
-            ):  # an old code page has no arrow: never fail for it
-                stream.reconfigure(errors="replace")
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # an old code page has no arrow
 
     def keep_secret(self, secrets: Iterable[str]) -> None:
-        """Blank these out, should they get into a text."""
-        self._secrets = tuple(text for text in secrets if len(text) >= SHORTEST_SCRUBBED)
+        """Redact these, should they get into a text."""
+        self._secrets = tuple(text for text in secrets if len(text) >= _SHORTEST_SECRET)
+
+    def clean(self, text: str) -> str:
+        """Return the text without secrets, and in the words of the command line."""
+        for ours, theirs in self.spelled.items():
+            text = text.replace(ours, theirs)
+        return scrub(text, self._secrets)
 
     def write(self, text: str) -> None:
         """Write a part of a line to standard output, at once."""
-        sys.stdout.write(scrub(text, self._secrets))
+        sys.stdout.write(self.clean(text))
         sys.stdout.flush()
 
     def line(self, text: str = "", style: str = "") -> None:
         """Write one line."""
-        sys.stdout.write(self._painted(scrub(text, self._secrets), style, sys.stdout) + "\n")
+        self._say(sys.stdout, (text, style))
 
     def note(self, text: str) -> None:
         """Write one remark to standard error."""
-        sys.stdout.flush()
-        sys.stderr.write(scrub(text, self._secrets) + "\n")
+        self._say(sys.stderr, (text, ""))
 
     def data(self, value: Any, *, compact: bool = False) -> None:
         """Write a value as JSON: indented, or on one line."""
         indent = None if compact else 2
-        text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
-        sys.stdout.write(scrub(text, self._secrets) + "\n")
-        sys.stdout.flush()
-
-    def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """Write aligned columns, two spaces apart; the last one is as long as it likes."""
-        lines: list[Sequence[Cell]] = [[(text, "dim") for text in headers], *rows]
-        texts = [[self._text(cell) for cell in line] for line in lines]
-        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        for line in lines:
-            self.row(line, widths)
-
-    def row(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
-        """Write one row of a table whose columns have these widths."""
-        parts = []
-        for cell, width in zip(cells, widths, strict=True):
-            text, style = self._text(cell), cell[1] if isinstance(cell, tuple) else ""
-            parts.append(self._painted(text, style, sys.stdout) + " " * (width - len(text)))
-        sys.stdout.write("  ".join(parts).rstrip() + "\n")
+        self.write(json.dumps(value, indent=indent, ensure_ascii=False, default=str) + "\n")
 
     def failure(self, what: str, lines: Sequence[str], next_step: str = "") -> None:
         """Say why a command ended early; as JSON on standard output where that was asked for."""
         if self.as_json:
             self.data({"ok": False, "error": what, "problems": list(lines)})
             return
-        sys.stdout.flush()
-        word = self._painted(f"llm-unified: {what}:", "bad", sys.stderr)
-        if len(lines) == 1:
-            self.note(f"{word} {lines[0]}")
-        else:
-            self.note(f"{word} {len(lines)} problems")
-            for line in lines:
-                self.note(f"  - {line}")
+        several = len(lines) != 1
+        head = f" {len(lines)} problems" if several else f" {lines[0]}"
+        self._say(sys.stderr, (f"llm-unified: {what}:", "bad"), (head, ""))
+        for line in lines if several else ():
+            self.note(f"  - {line}")
         if next_step:
             self.note(next_step)
 
@@ -98,16 +93,122 @@ class Output:
         """Find out now whether somebody still reads."""
         sys.stdout.flush()
 
-    def _text(self, cell: Cell) -> str:
-        text = cell[0] if isinstance(cell, tuple) else cell
-        return scrub(" ".join(text.split()), self._secrets)
+    def table(
+        self,
+        headers: Sequence[str],
+        rows: Iterable[Sequence[Cell]],
+        widths: Sequence[int] | None = None,
+    ) -> None:
+        """Write columns two spaces apart, as wide as their longest text.
 
-    @staticmethod
-    def _painted(text: str, style: str, stream: TextIO) -> str:
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        if not style or not text or plain or not stream.isatty():
-            return text
-        return f"\033[{_STYLES[style]}m{text}\033[0m"
+        ``widths`` are those of rows that come one by one, each shown as soon as it is there.
+        """
+        head = [(text, "dim") for text in headers]
+        if widths is None:
+            rows = list(rows)
+            widths = _widths([head, *rows])
+        console = self._console(sys.stdout)
+        for row in chain([head], rows):
+            if console:
+                console.print(*self._drawn(row, _fitted(widths, console.width)), sep="\n")
+            else:
+                texts = (self._plain(cell)[0] for cell in row)
+                padded = (f"{text:{width}}" for text, width in zip(texts, widths, strict=True))
+                sys.stdout.write("  ".join(padded).rstrip() + "\n")
+                sys.stdout.flush()
+
+    @contextmanager
+    def live(self) -> Iterator[Callable[[str, Sequence[str], Sequence[Sequence[Cell]]], None]]:
+        """Draw a title and a table again and again at one place of a terminal."""
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.text import Text
+
+        console = self._console(sys.stdout) or Console()
+        with Live(console=console, auto_refresh=False) as screen:
+
+            def draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+                lines: list[Sequence[Cell]] = [[(text, "dim") for text in headers], *rows]
+                widths = _fitted(_widths(lines), console.width)
+                drawn = [part for line in lines for part in self._drawn(line, widths)]
+                screen.update(Group(Text(title, "italic"), *drawn), refresh=True)
+
+            yield draw
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[None]:
+        """Show what takes its time, where a person looks on; gone without a trace afterwards."""
+        console = None if self.as_json else self._console(sys.stderr)
+        if console is None:
+            yield
+            return
+        from rich.live import Live
+        from rich.spinner import Spinner
+        from rich.text import Text
+
+        spinner = Spinner("dots", Text(self.clean(text)))
+        # Standard output keeps going where it goes, be it a pipe.
+        quiet: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
+        with Live(spinner, console=console, transient=True, **quiet):
+            yield
+
+    def _say(self, stream: TextIO, *parts: tuple[str, str]) -> None:
+        sys.stdout.flush()
+        console = self._console(stream)
+        if console is None:
+            stream.write("".join(self.clean(text) for text, _ in parts) + "\n")
+            return
+        from rich.text import Text
+
+        styled = [(self.clean(text), _STYLES.get(style, "")) for text, style in parts]
+        console.print(Text.assemble(*styled), soft_wrap=True)
+
+    def _drawn(self, row: Sequence[Cell], widths: Sequence[int]) -> list[RenderableType]:
+        """Return a row for a terminal; a last cell for which there is no room stands below it."""
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        cells = [Text(text, _STYLES.get(style, "")) for text, style in map(self._plain, row)]
+        room = widths[-1]
+        beside = room >= _NARROWEST or cells[-1].cell_len <= room
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for width in widths if beside else widths[:-1]:
+            grid.add_column(width=width, overflow="fold")
+        grid.add_row(*(cells if beside else cells[:-1]))
+        if beside:
+            return [grid]
+        return [grid, Padding(cells[-1], (0, 0, 0, _INDENT), expand=False)]
+
+    def _plain(self, cell: Cell) -> tuple[str, str]:
+        text, style = cell if isinstance(cell, tuple) else (cell, "")
+        return self.clean(" ".join(text.split())), style
+
+    def _console(self, stream: TextIO) -> Console | None:
+        """Return rich's console of a terminal; ``None`` for a pipe or a file."""
+        if not stream.isatty():
+            return None
+        if (console := self._consoles.get(id(stream))) is None:
+            from rich.console import Console
+
+            plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
+            console = Console(file=stream, markup=False, highlight=False, emoji=False, **plain)
+            self._consoles[id(stream)] = console
+        return console
+
+
+def _widths(rows: Sequence[Sequence[Cell]]) -> list[int]:
+    texts = [[cell[0] if isinstance(cell, tuple) else cell for cell in row] for row in rows]
+    return [max(map(len, column)) for column in zip(*texts, strict=True)]
+
+
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """Fold the widest columns until all fit; what is left over is the last one's."""
+    *first, last = widths
+    room -= 2 * len(first)
+    while sum(first) + min(last, _NARROWEST) > room and max(first) > _NARROWEST:
+        first[first.index(max(first))] -= 1
+    return [*first, max(0, min(last, room - sum(first)))]
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -3,58 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from llm_unified.cli.load import chosen, loaded
 from llm_unified.cli.output import milliseconds
 from llm_unified.cli.targets import Target, answers, apart, probe, targets, words
-from llm_unified.cli.wire import STAGES, Report, examine
+from llm_unified.cli.wire import RATE_LIMITED, REFUSED, STAGES, Report, examine
 from llm_unified.errors import LLMError
 from llm_unified.response import FailureKind
 from llm_unified.settings import fingerprint
 
 if TYPE_CHECKING:
-    import argparse
-
     from llm_unified.cli.output import Cell, Output
     from llm_unified.settings import Settings
 
 __all__ = ["run"]
 
-DOWN = 1
-_LONGEST_AUTH = 10.0
-_REFUSED = (401, 403)
-_RATE_LIMITED = 429
+DOWN: Final = 1
+_AUTH_SECONDS: Final = 10.0
 
 
-def run(options: argparse.Namespace, out: Output) -> int:
+def run(out: Output, config: str | None, *, provider: tuple[str, ...], tokens: int) -> int:
     """Try all targets at once and show how far each got."""
-    settings = loaded(options, out)
-    wanted = targets(settings, chosen(settings, options.provider))
-    reports = asyncio.run(_all(settings, wanted, options.tokens))
-    down = {t.provider for t in wanted} - {
-        t.provider for t, r in zip(wanted, reports, strict=True) if r.up is not False
+    settings = loaded(out, config)
+    wanted = targets(settings, chosen(settings, provider))
+    with out.progress(f"asking {', '.join(target.name for target in wanted)}"):
+        reports = asyncio.run(_all(settings, wanted, tokens))
+    found = list(zip(wanted, reports, strict=True))
+    awake = {target.provider for target, report in found if report.up is not False}
+    down = {target.provider for target in wanted} - awake
+    steps = {
+        target.name: _next_step(
+            settings, target, report, set(settings.chain) - down - {target.provider}
+        )
+        for target, report in found
     }
-    steps = [
-        _next_step(settings, target, report, set(settings.chain) - down - {target.provider})
-        for target, report in zip(wanted, reports, strict=True)
-    ]
     well = all(report.up is not False for report in reports)
     if out.as_json:
-        rows = [_as_data(t, r, s) for t, r, s in zip(wanted, reports, steps, strict=True)]
+        rows = [_as_data(target, report, steps[target.name]) for target, report in found]
         out.data({"ok": well, "providers": rows})
     else:
-        stages = STAGES if options.tokens else STAGES[:-1]
+        stages = STAGES if tokens else STAGES[:-1]
         headers = ["PROVIDER", "MODEL", *(s.upper().replace("_", " ") for s in stages), "RESULT"]
-        out.table(headers, [_row(t, r, stages) for t, r in zip(wanted, reports, strict=True)])
-        for target, step in zip(wanted, steps, strict=True):
+        out.table(headers, [_row(target, report, stages) for target, report in found])
+        for name, step in steps.items():
             if step:
-                out.note(f"{target.name}: {step}")
+                out.note(f"{name}: {step}")
     return 0 if well else DOWN
 
 
 async def _all(settings: Settings, wanted: list[Target], tokens: int) -> list[Report]:
-    limit = min(_LONGEST_AUTH, settings.timeout)
+    limit = min(_AUTH_SECONDS, settings.timeout)
     reports = await asyncio.gather(
         *(examine(t, connect_limit=settings.connect_timeout, answer_limit=limit) for t in wanted)
     )
@@ -97,13 +96,12 @@ def _next_step(settings: Settings, target: Target, report: Report, others: set[s
 
     ``others`` are those of the chain that can answer in the meantime.
     """
-    origins = settings.origins
 
     def place(setting: str) -> str:
         at = f"providers.{target.provider}"
         number = settings.provider(target.provider).deployments.index(target.deployment)
-        own = origins.get(f"{at}.deployments.{number}.{setting}")
-        origin = own or origins.get(f"{at}.{setting}", "default")
+        own = settings.origins.get(f"{at}.deployments.{number}.{setting}")
+        origin = own or settings.origins.get(f"{at}.{setting}", "default")
         if origin == "default":
             origin = target.row.variable(setting) or setting
         return origin.replace("environment ", "")
@@ -111,21 +109,20 @@ def _next_step(settings: Settings, target: Target, report: Report, others: set[s
     match report.failed:
         case None:
             return ""
-        case "auth" | "first_token" if report.status in _REFUSED:
+        case "auth" | "first_token" if report.status in REFUSED:
             label = fingerprint(target.key) if target.key else "none"
             return f"put a valid key into {place('api_key')} (now {label})."
         case "dns" | "connect" | "tls":
             return f"check {place('base_url')} and the network to {target.deployment.api_base}."
         case "first_token" if FailureKind.NOT_FOUND in report.problem:
             return f"check {place('model')}: {target.deployment.model} is not known there."
-        case _:
-            wait = "wait" if report.retry_after is None else f"wait {report.retry_after:.0f} s"
-            if report.status == _RATE_LIMITED:
-                wait += ", as it asked (Retry-After)" if report.retry_after is not None else ""
-                step = f"{wait}, or have its limit raised"
-            else:
-                step = f"{wait}, or see its status page"
-            return f"{step}; meanwhile the others of the chain answer." if others else f"{step}."
+    step = "wait" if report.retry_after is None else f"wait {report.retry_after:.0f} s"
+    if report.status == RATE_LIMITED:
+        step += ", as it asked (Retry-After)" if report.retry_after is not None else ""
+        step += ", or have its limit raised"
+    else:
+        step += ", or see its status page"
+    return f"{step}; meanwhile the others of the chain answer." if others else f"{step}."
 
 
 def _as_data(target: Target, report: Report, step: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""DNS, connect, TLS and auth of one target, one after the other, each timed. Standard library only.
+"""DNS, connect, TLS and auth of one target, one after the other, each timed.
 
-The key is checked by asking for the list of models, which costs nothing, with the headers that the
-vendor documents. Not by LiteLLM: it cannot say which stage failed.
+The key is checked as a connection probe checks it: by asking for the list of models, which costs nothing.
+Over asyncio's own sockets, because no HTTP client shows each stage.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import os
 import socket
 import ssl
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode, urlsplit
+from email.parser import BytesHeaderParser
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
 
-from llm_unified import __version__
+from llm_unified.vendors import models_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
-    from urllib.parse import SplitResult
+    from collections.abc import AsyncIterator
 
     from llm_unified.cli.targets import Target
 
-__all__ = ["STAGES", "Report", "examine"]
+__all__ = ["RATE_LIMITED", "REFUSED", "STAGES", "Report", "examine"]
 
 STAGES: Final = ("dns", "connect", "tls", "auth", "first_token")
-_ANTHROPIC_VERSION: Final = "2023-06-01"
-_MAX_HEAD: Final = 64 * 1024
-_REFUSED: Final = (401, 403)
-_RATE_LIMITED: Final = 429
+REFUSED: Final = (401, 403)
+RATE_LIMITED: Final = 429
 _SERVER_ERROR: Final = 500
+_MAX_HEAD: Final = 64 * 1024  # bytes
+_BODY_SECONDS: Final = 1.0  # a refusal that does not come to its end counts as far as it came
 
 
 @dataclass(slots=True)
@@ -58,19 +58,17 @@ class Report:
             return False
         return True if self.checked else None
 
-    @contextmanager
-    def timed(self, stage: str, limit: float) -> Iterator[None]:
-        """Time a stage; a failure becomes words."""
+    @asynccontextmanager
+    async def timed(self, stage: str, limit: float) -> AsyncIterator[None]:
+        """Time a stage, for ``limit`` seconds at most; a failure becomes words."""
         began = time.monotonic()
         try:
-            yield
-        except _StageError as error:
-            self.failed, self.problem = stage, str(error)
-            raise
+            async with asyncio.timeout(limit):
+                yield
         except TimeoutError:
             self.failed, self.problem = stage, f"nothing within {limit:g} s"
             raise _StageError from None
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        except (_StageError, OSError, EOFError, asyncio.LimitOverrunError) as error:
             self.failed, self.problem = stage, _words(error)
             raise _StageError from None
         self.seconds[stage] = time.monotonic() - began
@@ -86,84 +84,48 @@ async def examine(target: Target, *, connect_limit: float, answer_limit: float) 
     The key is sent to its own provider only.
     """
     report = Report()
-    base = urlsplit(target.deployment.api_base or "")
-    if not base.hostname:
+    if not urlsplit(target.deployment.api_base or "").hostname:
         local = target.provider == "local"
-        report.note = "embedded" if local else "LiteLLM knows the address; only an answer tells"
+        report.note = "embedded" if local else "LiteLLM knows the address; only an answer shows it"
         return report
     with suppress(_StageError):
-        async with _connection(base, report, connect_limit) as (reader, writer):
-            path = _model_list(target, base)
-            if path is None:
-                report.note = "reached; only an answer tells whether the key is good"
-            else:
-                with report.timed("auth", answer_limit):
-                    async with asyncio.timeout(answer_limit):
-                        report.status = await _status(reader, writer, base, path, _headers(target))
-                        if report.status == _RATE_LIMITED:
-                            report.retry_after = await _retry_after(reader)
-                    _judge(report.status, report)
+        await _examine(target, report, connect_limit, answer_limit)
     return report
 
 
-@asynccontextmanager
-async def _connection(
-    base: SplitResult, report: Report, limit: float
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    host = base.hostname or ""
-    loop = asyncio.get_running_loop()
-    secure = base.scheme == "https"
-    with report.timed("dns", limit):
-        async with asyncio.timeout(limit):
-            found = await loop.getaddrinfo(
-                host, base.port or (443 if secure else 80), type=socket.SOCK_STREAM
-            )
-    with report.timed("connect", limit):
-        async with asyncio.timeout(limit):
-            sock = await _connected(loop, found)
-    options = {"ssl": _trust(), "server_hostname": host} if secure else {}
-    if secure:
-        with report.timed("tls", limit):
-            async with asyncio.timeout(limit):
-                reader, writer = await _opened(sock, options)
-    else:
-        reader, writer = await _opened(sock, options)
+async def _examine(target: Target, report: Report, limit: float, answer_limit: float) -> None:
+    url, head = _request(target)
+    host, secure = url.hostname or "", url.scheme == "https"
+    port = url.port or (443 if secure else 80)
+    async with report.timed("dns", limit):
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    async with report.timed("connect", limit):
+        reader, writer = await _connected([str(address[0]) for *_, address in found], port)
     try:
-        yield reader, writer
+        if secure:
+            async with report.timed("tls", limit):
+                await writer.start_tls(_trust(), server_hostname=host)
+        if target.row.protocol == "other":
+            report.note = "reached; only an answer shows whether the key is good"
+            return
+        async with report.timed("auth", answer_limit):
+            writer.write(head)
+            await _read_answer(reader, report)
     finally:
         writer.transport.abort()
 
 
 async def _connected(
-    loop: asyncio.AbstractEventLoop,
-    found: Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]],
-) -> socket.socket:
+    addresses: list[str], port: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Return a connection to the first address that takes one."""
     problem: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
+    for address in addresses:
         try:
-            await loop.sock_connect(sock, address)
+            return await asyncio.open_connection(address, port, limit=_MAX_HEAD)
         except OSError as error:
-            sock.close()
             problem = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
     raise problem
-
-
-async def _opened(
-    sock: socket.socket, options: dict[str, object]
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    try:
-        return await asyncio.open_connection(sock=sock, limit=_MAX_HEAD, **options)  # type: ignore[arg-type]
-    except BaseException:
-        sock.close()
-        raise
 
 
 def _trust() -> ssl.SSLContext:
@@ -176,65 +138,39 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=bundle)
 
 
-def _model_list(target: Target, base: SplitResult) -> str | None:
-    match target.row.protocol:
-        case "openai" | "groq":
-            return f"{base.path}/models"
-        case "anthropic":
-            return f"{base.path}/v1/models"
-        case "azure":
-            version = urlencode({"api-version": target.deployment.api_version or ""})
-            return f"{base.path}/openai/models?{version}"
-        case _:
-            return None
-
-
-def _headers(target: Target) -> dict[str, str]:
-    key = target.key.get_secret_value() if target.key else None
-    if key is None:
-        return {}
-    match target.row.protocol:
-        case "azure":
-            return {"api-key": key}
-        case "anthropic":
-            return {"x-api-key": key, "anthropic-version": _ANTHROPIC_VERSION}
-        case _:
-            return {"authorization": f"Bearer {key}"}
-
-
-async def _status(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    base: SplitResult,
-    path: str,
-    headers: dict[str, str],
-) -> int:
-    host = base.netloc.rpartition("@")[2]
-    lines = [f"GET {path} HTTP/1.1", f"host: {host}", "connection: close", "accept: */*"]
-    lines += [f"user-agent: llm-unified/{__version__}"]
+def _request(target: Target) -> tuple[SplitResult, bytes]:
+    """Return where the list of models is, and the head of the request for it."""
+    deployment, key = target.deployment, target.key
+    params = {
+        "api_base": deployment.api_base or "",
+        "api_key": key.get_secret_value() if key else "",
+        "api_version": deployment.api_version or "",
+    }
+    method, url, headers = models_request(target.row.protocol, params)
+    parts = urlsplit(url)
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc}", "Accept: application/json"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode("ascii", "replace"))
-    head = await reader.readuntil(b"\r\n")
-    version, _, rest = head.partition(b" ")
+    head = "\r\n".join([*lines, "Connection: close", "", ""])
+    return parts, head.encode("ascii", "replace")
+
+
+async def _read_answer(reader: asyncio.StreamReader, report: Report) -> None:
+    """Read the answer as far as it shows how the provider took the key."""
+    line = await reader.readuntil(b"\r\n")
+    version, _, rest = line.partition(b" ")
     if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
         raise _StageError("the answer is not HTTP")
-    return int(rest[:3])
-
-
-async def _retry_after(reader: asyncio.StreamReader) -> float | None:
-    """Return the seconds of ``Retry-After``, if the rest of the head has it."""
-    with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, ValueError):
-        while line := (await reader.readuntil(b"\r\n")).strip():
-            name, _, value = line.partition(b":")
-            if name.lower() == b"retry-after":
-                return max(0.0, float(value))
-    return None
-
-
-def _judge(status: int, report: Report) -> None:
-    if status in _REFUSED:
+    report.status = status = int(rest[:3])
+    if status in REFUSED:
+        if await _lacks_a_scope(reader):
+            report.note = f"the key may not list models (HTTP {status}), so it was not checked"
+            return
         raise _StageError(f"the key was refused (HTTP {status})")
-    if status == _RATE_LIMITED:
+    if status == RATE_LIMITED:
+        with suppress(OSError, EOFError, asyncio.LimitOverrunError, ValueError):
+            headers = BytesHeaderParser().parsebytes(await reader.readuntil(b"\r\n\r\n"))
+            report.retry_after = max(0.0, float(headers.get("retry-after", "")))
         raise _StageError("the key is over its limit (HTTP 429)")
     if status >= _SERVER_ERROR:
         raise _StageError(f"the provider is in trouble (HTTP {status})")
@@ -244,8 +180,20 @@ def _judge(status: int, report: Report) -> None:
         report.checked = True
 
 
+async def _lacks_a_scope(reader: asyncio.StreamReader) -> bool:
+    """Whether a refusal concerns the list of models alone: OpenAI's keys have scopes."""
+    body = b""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_BODY_SECONDS):
+            while len(body) < _MAX_HEAD and (part := await reader.read(_MAX_HEAD)):
+                body += part
+    return b"scopes" in body
+
+
 def _words(error: Exception) -> str:  # noqa: PLR0911 - a table
     match error:
+        case _StageError():
+            return str(error)
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {error.verify_message}"
         case ssl.SSLError():
@@ -254,7 +202,7 @@ def _words(error: Exception) -> str:  # noqa: PLR0911 - a table
             return "the host name is unknown"
         case ConnectionRefusedError():
             return "the connection was refused"
-        case asyncio.IncompleteReadError():
+        case EOFError():
             return "the connection was closed without an answer"
         case OSError():
             return os.strerror(error.errno) if error.errno else str(error)

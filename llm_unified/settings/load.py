@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.errors import ConfigurationError
+from llm_unified.observe.logs import log
 from llm_unified.settings.assembly import ENV_FILE_NOT_READ, NOTHING, Assembly, assemble
 from llm_unified.settings.kinds import unquoted
 from llm_unified.settings.options import CONFIG_FILE, ENV_FILE
 from llm_unified.settings.sources import Arguments, Environment, Source, read_env_file
 from llm_unified.settings.values import Settings
-from llm_unified.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,14 +36,23 @@ Play = Callable[[Exchange], "Coroutine[Any, Any, None] | None"]
 
 STATUS_KINDS: Mapping[int, FailureKind] = {
     401: K.AUTH,
-    402: K.AUTH,
+    402: K.QUOTA,
     403: K.AUTH,
     404: K.NOT_FOUND,
+    407: K.CONNECTION,
     408: K.TIMEOUT,
+    409: K.SERVER,
+    421: K.CONNECTION,
+    423: K.SERVER,
+    424: K.SERVER,
+    426: K.NOT_FOUND,
     429: K.RATE_LIMIT,
+    449: K.SERVER,
+    451: K.AUTH,
+    499: K.SERVER,
     529: K.RATE_LIMIT,
 }
-STATUSES = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529)
+STATUSES = (400, 422, 500, 502, 503, 504, *STATUS_KINDS)
 GARBAGE = b"\x80\x81\xfe\xff this is neither UTF-8 nor JSON \xc3\x28"
 PAGE = b"<!doctype html><html><head><title>Sorry</title></head><body>Back soon.</body></html>"
 
@@ -60,8 +69,8 @@ class Fault(Outcome):
     """Of a streamed request."""
     after_content: bool = False
     """Streams: it strikes after content, when a client must not switch providers any more."""
-    anthropic_kind: FailureKind | None = None
-    """Overrides both kinds for Anthropic."""
+    by_provider: Mapping[str, FailureKind] = field(default_factory=dict)
+    """Overrides both kinds where a provider says something else."""
     lenient: bool = False
     """A right answer is as good as the failure."""
     retry_after: float | None = None
@@ -72,9 +81,7 @@ class Fault(Outcome):
 
     def expected(self, provider: str, *, stream: bool = False) -> FailureKind | None:
         """The kind that must be reported; ``None``: the answer must be used."""
-        if provider == "anthropic" and self.anthropic_kind is not None:
-            return self.anthropic_kind
-        return self.stream_kind if stream else self.kind
+        return self.by_provider.get(provider, self.stream_kind if stream else self.kind)
 
 
 def _fault(
@@ -201,10 +208,13 @@ def status(
     param: str | None = None,
 ) -> Fault:
     """An error status in the vendor's envelope, with the vendor's message or another."""
-    kind = STATUS_KINDS.get(code, K.SERVER if code >= 500 or code == 409 else K.BAD_REQUEST)  # noqa: PLR2004
+    kind = STATUS_KINDS.get(code, K.SERVER if code >= 500 else K.BAD_REQUEST)  # noqa: PLR2004
     more = dict(headers or {})
     problem = Problem(code, reason, message, param)
-    return _problem(f"status_{code}", problem, kind, lambda _: more)
+    rest = {}
+    if code == 413 and not message:  # noqa: PLR2004 - Groq: tokens per minute
+        rest = {"by_provider": {"groq": K.RATE_LIMIT, "anthropic": K.CONTEXT_LENGTH}}
+    return _problem(f"status_{code}", problem, kind, lambda _: more, **rest)
 
 
 def bad_request(message: str = "") -> Fault:
@@ -227,12 +237,88 @@ def content_policy() -> Fault:
 def overloaded() -> Fault:
     """Anthropic's 529; the others' 503."""
     problem = Problem(503, "overloaded")
-    return _problem("overloaded", problem, K.SERVER, anthropic_kind=K.RATE_LIMIT)
+    return _problem("overloaded", problem, K.SERVER, by_provider={"anthropic": K.RATE_LIMIT})
 
 
 def quota() -> Fault:
-    """429 because the money is spent: waiting does not help."""
-    return _problem("quota", Problem(429, "quota"), K.RATE_LIMIT)
+    """The monthly limit is reached: OpenAI's and Azure's 429, Groq's and Anthropic's 400."""
+    return _problem("quota", Problem(429, "quota"), K.QUOTA)
+
+
+def credit_spent() -> Fault:
+    """The money is spent: 400, from the gateway in front of Azure 403."""
+    return _problem("credit_spent", Problem(400, "credit"), K.QUOTA)
+
+
+def organization_disabled() -> Fault:
+    """The account behind the key is closed: OpenAI's and Azure's 401, Groq's and Anthropic's 400."""
+    return _problem("organization_disabled", Problem(401, "organization"), K.AUTH)
+
+
+def unsupported_region() -> Fault:
+    """403: not from this country or network."""
+    return _problem("unsupported_region", Problem(403, "region"), K.AUTH)
+
+
+def unknown_model() -> Fault:
+    """No such model or deployment: OpenAI's 400, the others' 404."""
+    return _problem("unknown_model", Problem(400, "model_unknown"), K.NOT_FOUND)
+
+
+def retired_model() -> Fault:
+    """The model is gone: Groq's 400, the others' 404."""
+    return _problem("retired_model", Problem(404, "model_retired"), K.NOT_FOUND)
+
+
+def unsupported_operation() -> Fault:
+    """The model is none for chat: Azure's and Groq's 400, the others' 404."""
+    return _problem("unsupported_operation", Problem(404, "operation"), K.NOT_FOUND)
+
+
+def too_many_tokens(retry_after: float | None = None) -> Fault:
+    """The request alone is beyond the tokens per minute: Groq's 413, the others' 429."""
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    problem = Problem(429, "tokens")
+    return _problem(
+        "too_many_tokens", problem, K.RATE_LIMIT, lambda _: headers, retry_after=retry_after
+    )
+
+
+def no_capacity() -> Fault:
+    """No room at the moment: Azure's 429, Groq's 498, OpenAI's 503, Anthropic's 529."""
+    kinds = {"openai": K.SERVER}
+    return _problem("no_capacity", Problem(503, "capacity"), K.RATE_LIMIT, by_provider=kinds)
+
+
+def failed_tool_call() -> Fault:
+    """The model's own tool call could not be used: Groq's 400; the others' 500, the nearest they have."""
+    kinds = {"anthropic": K.SERVER}
+    problem = Problem(500, "tool_generation")
+    return _problem("failed_tool_call", problem, K.INVALID_RESPONSE, by_provider=kinds)
+
+
+def failed_json() -> Fault:
+    """The model's own JSON was none: Groq's 400; the others' 500, the nearest they have."""
+    kinds = {"anthropic": K.SERVER}
+    problem = Problem(500, "json_generation")
+    return _problem("failed_json", problem, K.INVALID_RESPONSE, by_provider=kinds)
+
+
+def input_and_output_too_long() -> Fault:
+    """400: the conversation fits, but not together with ``max_tokens``."""
+    problem = Problem(400, "input_and_output", param="messages")
+    return _problem("input_and_output_too_long", problem, K.CONTEXT_LENGTH)
+
+
+def flagged_prompt() -> Fault:
+    """400: the prompt is suspected; Groq and Anthropic say it in the words of their filter."""
+    return _problem("flagged_prompt", Problem(400, "flagged"), K.CONTENT_POLICY)
+
+
+def long_parameter() -> Fault:
+    """400: a parameter, not the conversation, is too long: the caller's fault."""
+    problem = Problem(400, "long_parameter", param="user")
+    return _problem("long_parameter", problem, K.BAD_REQUEST)
 
 
 def rate_limit(
@@ -556,8 +642,18 @@ def error_in_stream(after: int = 0) -> Fault:
 def overloaded_in_stream(after: int = 0) -> Fault:
     """The overload as an event inside a 200 stream; else :func:`overloaded`."""
     problem = Problem(503, "overloaded")
-    rest = {"anthropic_kind": K.RATE_LIMIT}
+    rest = {"by_provider": {"anthropic": K.RATE_LIMIT}}
     return _error_event("overloaded_in_stream", problem, after, K.SERVER, **rest)
+
+
+def rate_limit_in_stream(after: int = 0) -> Fault:
+    """The rate limit as an event inside a 200 stream; else :func:`rate_limit`."""
+    return _error_event("rate_limit_in_stream", Problem(429), after, K.RATE_LIMIT)
+
+
+def quota_in_stream(after: int = 0) -> Fault:
+    """The spent limit as an event inside a 200 stream; else :func:`quota`."""
+    return _error_event("quota_in_stream", Problem(429, "quota"), after, K.QUOTA)
 
 
 # -- chance -------------------------------------------------------------------------------------------
@@ -615,6 +711,19 @@ ALL: Mapping[str, Callable[[], Fault]] = {
     "content_policy": content_policy,
     "overloaded": overloaded,
     "quota": quota,
+    "credit_spent": credit_spent,
+    "organization_disabled": organization_disabled,
+    "unsupported_region": unsupported_region,
+    "unknown_model": unknown_model,
+    "retired_model": retired_model,
+    "unsupported_operation": unsupported_operation,
+    "too_many_tokens": partial(too_many_tokens, 3),
+    "no_capacity": no_capacity,
+    "failed_tool_call": failed_tool_call,
+    "failed_json": failed_json,
+    "input_and_output_too_long": input_and_output_too_long,
+    "flagged_prompt": flagged_prompt,
+    "long_parameter": long_parameter,
     "rate_limit": rate_limit,
     "rate_limit_seconds": partial(rate_limit, 3),
     "rate_limit_http_date": partial(rate_limit, 3, http_date=True),
@@ -652,6 +761,10 @@ ALL: Mapping[str, Callable[[], Fault]] = {
     "error_in_stream_after_content": partial(error_in_stream, 2),
     "overloaded_in_stream_before_content": overloaded_in_stream,
     "overloaded_in_stream_after_content": partial(overloaded_in_stream, 2),
+    "rate_limit_in_stream_before_content": rate_limit_in_stream,
+    "rate_limit_in_stream_after_content": partial(rate_limit_in_stream, 2),
+    "quota_in_stream_before_content": quota_in_stream,
+    "quota_in_stream_after_content": partial(quota_in_stream, 2),
 }
 """Every fault with its usual arguments, by a name that says them."""
 

@@ -162,6 +162,8 @@ class Wire(ABC):
     model: ClassVar[str]
     """The model (Azure: deployment) that ``Simulator.environ()`` configures."""
     key_prefix: ClassVar[str]
+    statuses: ClassVar[Mapping[str, int]] = {}
+    """Reason → HTTP status, where this vendor's is not the usual one."""
 
     @abstractmethod
     def base_path(self) -> str:
@@ -215,7 +217,7 @@ class Wire(ABC):
 
     def status_of(self, problem: Problem) -> int:
         """The HTTP status; a vendor may have its own for a reason."""
-        return problem.status
+        return self.statuses.get(problem.reason, problem.status)
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

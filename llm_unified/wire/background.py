@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
+import contextlib
 import threading
-import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
+from llm_unified.wire.forking import after_fork
 
 __all__ = ["BackgroundLoop", "refuse_inside_loop"]
 
 T = TypeVar("T")
+_JOIN_SECONDS: Final = 10.0
 
 
 def refuse_inside_loop(called: str, instead: str) -> None:
@@ -41,10 +41,9 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        _ALL.add(self)
+        after_fork(self)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -66,8 +65,16 @@ class BackgroundLoop:
             runner.run(self._stopping.wait())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run ``work`` there and wait for it here; what interrupts the wait cancels the work."""
-        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        """Run ``work`` there and wait for it here; what interrupts the wait cancels the work.
+
+        Raises:
+            RuntimeError: this is the loop's own thread (a finaliser may run there), which would wait for
+                itself; see `post`.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a blocking call in the thread of the loop that has to answer it")
+        future = self.start(work)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -80,6 +87,13 @@ class BackgroundLoop:
         """Run ``work`` there without waiting for it."""
         return asyncio.run_coroutine_threadsafe(work, self._running())
 
+    def post(self, call: Callable[[], object]) -> None:
+        """Call it there soon, if the loop runs; for finalisers, which may run in any thread and must not wait."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                loop.call_soon_threadsafe(call)
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop, if it was started."""
@@ -89,24 +103,14 @@ class BackgroundLoop:
         """Stop the loop and end its thread; can be used again afterwards."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
-        if loop is not None and thread is not None and thread.is_alive():
+        if loop is None or thread is None:
+            return
+        with contextlib.suppress(RuntimeError):  # ended by itself
             loop.call_soon_threadsafe(self._stopping.set)
-            if thread is not threading.current_thread():
-                thread.join(timeout=10.0)
+        if thread is not threading.current_thread():
+            thread.join(timeout=_JOIN_SECONDS)
 
-    def _after_fork(self) -> None:
-        """In the child the thread is gone; its sockets belong to the parent."""
+    def after_fork(self) -> None:
+        """In the child the thread is gone; the loop and its sockets are the parent's."""
         self._lock = threading.Lock()
         self._loop = self._thread = None
-
-
-_ALL: weakref.WeakSet[BackgroundLoop] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for background in list(_ALL):
-        background._after_fork()  # noqa: SLF001 - same module
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,24 +1,27 @@
 """Things that belong to one event loop, and end with it.
 
-An aiohttp session, and so a pool copy's sockets, works only in the loop that made it. `PerLoop` keeps one
-bundle per running loop and closes it when that loop shuts down: an asynchronous generator left suspended in
-the loop is finalised by `loop.shutdown_asyncgens()`, which `asyncio.run`, `asyncio.Runner`, pytest-asyncio
-and every server call before they close a loop. So twenty `asyncio.run`s in a row leak nothing, without any
-help from the caller.
+A deployment's sockets work only in the loop that made them. `PerLoop` keeps one bundle per running loop and
+closes it when that loop shuts down: an asynchronous generator left suspended in the loop is finalised by
+`loop.shutdown_asyncgens()`, which `asyncio.run`, `asyncio.Runner`, pytest-asyncio and every server call before
+they close a loop. So twenty `asyncio.run`s in a row leak nothing, without any help from the caller. A loop
+that was closed without that, and those of the parent process, are abandoned.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+from llm_unified.wire.forking import after_fork
 
 __all__ = ["PerLoop"]
 
 T = TypeVar("T")
+_CLOSE_ELSEWHERE_SECONDS = 5.0
+"""So long `aclose` waits for another loop, which may be blocked."""
 
 
 class PerLoop(Generic[T]):
@@ -34,18 +37,19 @@ class PerLoop(Generic[T]):
         self._make, self._close, self._abandon = make, close, abandon
         self._lock = threading.Lock()
         self._entries: dict[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None]]] = {}
+        after_fork(self)
 
     async def here(self) -> T:
         """This loop's bundle."""
         loop = asyncio.get_running_loop()
         entry = self._entries.get(loop)
         if entry is None:
-            self._forget_dead()
+            self._drop(lambda each: each.is_closed())
             guard = self._guard(loop)
+            entry = self._make(), guard
+            await anext(guard)
             with self._lock:
-                entry = self._entries.setdefault(loop, (self._make(), guard))
-            if entry[1] is guard:
-                await anext(guard)
+                self._entries[loop] = entry
         return entry[0]
 
     async def _guard(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
@@ -57,28 +61,36 @@ class PerLoop(Generic[T]):
             if entry is not None:
                 await self._close(entry[0])
 
-    def _forget_dead(self) -> None:
+    def _drop(self, gone: Callable[[asyncio.AbstractEventLoop], bool]) -> None:
+        """Abandon the bundles of loops that are gone."""
         with self._lock:
-            dead = [loop for loop in self._entries if loop.is_closed()]
-            gone = [self._entries.pop(loop) for loop in dead]
-        for value, _ in gone:
+            entries = [self._entries.pop(loop) for loop in list(self._entries) if gone(loop)]
+        for value, guard in entries:
             self._abandon(value)
+            # Its entry is gone, so it ends at once; left suspended it would wake its loop when collected.
+            with contextlib.suppress(StopIteration):
+                guard.aclose().send(None)
+
+    def after_fork(self) -> None:
+        """In the child: the loops are the parent's."""
+        self._lock = threading.Lock()
+        self._drop(lambda _: True)
 
     async def aclose(self) -> None:
         """Close the bundles of all loops: this one's here, a running loop's there, a dead one's anyhow."""
+        if not self._entries:
+            return
         here = asyncio.get_running_loop()
         elsewhere = []
-        for loop, (value, guard) in list(self._entries.items()):
+        for loop, (_, guard) in list(self._entries.items()):
             if loop is here:
                 await guard.aclose()
             elif loop.is_running():
                 future = asyncio.run_coroutine_threadsafe(guard.aclose(), loop)
                 elsewhere.append(asyncio.wrap_future(future))
-            else:
-                with self._lock:
-                    self._entries.pop(loop, None)
-                self._abandon(value)
-        await asyncio.gather(*elsewhere, return_exceptions=True)
+        self._drop(lambda loop: not loop.is_running())
+        if elsewhere:
+            await asyncio.wait(elsewhere, timeout=_CLOSE_ELSEWHERE_SECONDS)
 
     def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
         """All loops with their bundles."""

@@ -1,166 +1,216 @@
-"""One pool copy's wire: an httpx transport that keeps its own sockets and remembers what happened.
+"""One deployment's connections in one event loop, and how a request gets an answer over them.
 
-Each copy owns two sub-pools, never shared with another copy: *kept*, exactly one connection that stays open
-between requests, and *burst*, for requests that find the first one busy; burst connections are closed
-after `BURST_IDLE` seconds of quiet. So there are never more sockets than requests in flight plus the idle
-ones of the pool, and a quiet copy is back to one.
+*Kept* is exactly one connection, which stays open between requests; *burst* are those for requests that find
+it busy, closed after `BURST_IDLE_SECONDS` of quiet. So there are never more sockets than requests in flight
+plus the idle ones, and a quiet deployment is back to one. They are never shared with another deployment.
 
-While it forwards bytes the transport writes down the facts of the attempt (`Wire`): whether anything was
-sent, the status, the headers, the body of an error, the last bytes of a stream, the fault of the socket.
-They are what `policy.classify` judges by, the same for every provider. It also
-
-* never follows a redirect to another origin (LiteLLM's own clients do, with the key and the prompt);
-* refuses bodies over `MAX_BODY` bytes;
-* applies the connect timeout, which LiteLLM would flatten into the read timeout.
+A refusal is digested here: its body is read for at most `ERROR_BODY_SECONDS`, reduced to facts, and dropped.
+Redirects are followed within one origin only, for they carry the credential and the prompt.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import zlib
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+import contextlib
+import io
+import ssl as tls
+from collections.abc import Callable
+from typing import Any, Final
 
-import httpx
+import aiohttp
+import yarl
 
 from llm_unified.response import FailureKind
+from llm_unified.wire.body import MAX_ERROR_BYTES, BodyReader
+from llm_unified.wire.connector import CHECKOUT, Connector
+from llm_unified.wire.exchange import Exchange, HttpRequest, WireError
+from llm_unified.wire.faults import note_fault
+from llm_unified.wire.reply import Reply
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+try:
+    from llm_unified.failures.envelope import read_error
+except ImportError:  # it lands with the rest of `failures/`
 
-__all__ = ["BURST_IDLE", "MAX_BODY", "WIRE", "PoolTransport", "Wire", "socket_fault"]
-
-BURST_IDLE: Final = 2.0
-"""Seconds that a connection opened for a burst stays open when idle."""
-MAX_BODY: Final = 32 * 1024 * 1024
-"""Bytes; a longer answer is no answer."""
-_MAX_ERROR_BODY: Final = 64 * 1024
-_TAIL: Final = 4096
-
-
-@dataclass(slots=True)
-class Wire:
-    """What the wire saw of one attempt."""
-
-    end_marker: bytes | None = None
-    """Streams: the value of the protocol's last event, e.g. ``b"[DONE]"``."""
-    prefix: bytes = b""
-    """Members put in front of a whole answer's own (`ProviderRow.missing`)."""
-    ours: bool = True
-    """Whether this transport carries the attempt; LiteLLM uses clients of its own for some providers."""
-    requests: int = 0
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    tail: bytes = b""
-    marked: bool = False
-    """The end marker went by."""
-    fault: FailureKind | None = None
-    reason: str = ""
-    response: httpx.Response | None = None
-    on_request: Callable[[], None] | None = None
-
-    @property
-    def is_stream(self) -> bool:
-        """LiteLLM makes a stream of a whole answer for Groq with ``response_format``."""
-        return not self.headers.get("content-type", "").startswith("application/json")
-
-    @property
-    def request_id(self) -> str | None:
-        for name in ("x-request-id", "request-id", "apim-request-id", "x-groq-id"):
-            if value := self.headers.get(name):
-                return value if len(value) <= 128 and value.isprintable() else None  # noqa: PLR2004
-        return None
-
-    async def aclose(self) -> None:
-        """Give the socket back, or close it if the body was not read to its end."""
-        if self.response is not None and not self.response.is_closed:
-            await self.response.aclose()
+    def read_error(body: bytes) -> None: ...  # type: ignore[misc]
 
 
-WIRE: ContextVar[Wire | None] = ContextVar("llm_unified_wire", default=None)
-"""The wire of the attempt that this task is making."""
+__all__ = ["BURST_IDLE_SECONDS", "ERROR_BODY_SECONDS", "TRUSTED_IDLE_SECONDS", "ConnectionPool"]
+
+BURST_IDLE_SECONDS: Final = 2.0
+"""A connection opened for a burst stays open so long when idle."""
+TRUSTED_IDLE_SECONDS: Final = 230.0
+"""A kept connection idle for longer is not used: Azure's load balancer forgets it after 240 s, AWS's NLB and
+NAT gateway after 350 s, often without a word (each documents it as its default idle timeout)."""
+ERROR_BODY_SECONDS: Final = 1.0
+"""A status is a verdict; its body may take so long after the headers."""
+_MAX_REDIRECTS: Final = 3
+_LARGE_BODY_BYTES: Final = 1024 * 1024
+"""From here on aiohttp wants a file, which it sends in pieces."""
+_OWN_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
-def socket_fault(error: BaseException) -> tuple[FailureKind, str] | None:  # noqa: PLR0911 - a table
-    """``(kind, words)`` of a transport exception, or ``None`` for one that is not."""
-    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-        return FailureKind.TIMEOUT, "connect timeout"
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return FailureKind.TIMEOUT, "read timeout"
-    if isinstance(error, httpx.DecodingError | zlib.error):
-        return FailureKind.INVALID_RESPONSE, "body could not be decoded"
-    if isinstance(error, httpx.ConnectError):
-        return FailureKind.CONNECTION, "could not connect"
-    if isinstance(error, httpx.RemoteProtocolError | httpx.ProtocolError):
-        return FailureKind.CONNECTION, "no HTTP or TLS spoken"
-    if isinstance(error, httpx.TransportError | httpx.StreamError | OSError):
-        return FailureKind.CONNECTION, "connection lost"
-    return None
+class _SentOnceError(Exception):
+    """Hides the cause from aiohttp, which would send an idempotent request a second time."""
 
 
-class PoolTransport(httpx.AsyncBaseTransport):
-    """The transport of one copy; ``kept`` holds one connection, ``burst`` as many as needed."""
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientError, OSError) as error:
+        raise _SentOnceError from error
+
+
+class ConnectionPool:
+    """Made inside the event loop that uses it."""
 
     def __init__(
         self,
-        kept: httpx.AsyncBaseTransport,
-        burst: httpx.AsyncBaseTransport,
-        *,
+        ssl: tls.SSLContext | bool,
         connect_timeout: float,
+        *,
+        kept_idle: float = TRUSTED_IDLE_SECONDS,
+        burst_idle: float = BURST_IDLE_SECONDS,
+        error_body_seconds: float = ERROR_BODY_SECONDS,
     ) -> None:
-        self._kept = kept
-        self._burst = burst
+        """``connect_timeout``: seconds for name, TCP and TLS together."""
+        self._kept = _session(ssl, connect_timeout, limit=1, idle_seconds=kept_idle)
+        self._burst = _session(ssl, connect_timeout, limit=0, idle_seconds=burst_idle)
+        self._error_body_seconds = error_body_seconds
         self._kept_busy = False
-        self._timeout = {
-            "connect": connect_timeout,
-            "pool": connect_timeout,  # LiteLLM's aiohttp transport: DNS + connect + TLS together
-            "read": None,  # answers are bounded by the attempt's own limit, in total and not per read
-            "write": None,
-        }
-        self.in_flight = 0
         self._idle: asyncio.Event | None = None
         self._closed = False
+        self.in_flight = 0
+        """Requests whose connection is not free yet."""
 
-    @property
-    def inner(self) -> tuple[httpx.AsyncBaseTransport, httpx.AsyncBaseTransport]:
-        return self._kept, self._burst
+    async def send(
+        self, request: HttpRequest, exchange: Exchange, *, fresh: bool = False, stream: bool = False
+    ) -> Reply:
+        """Send it, and give the answer once its headers came with a 2xx status.
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        wire = WIRE.get() or Wire()
-        if self._closed:  # LiteLLM's transport would open a new pool that nobody closes
-            wire.requests += 1
-            wire.fault, wire.reason = FailureKind.CONNECTION, "the service was closed"
-            raise httpx.ReadError(wire.reason)
-        request.extensions = {**request.extensions, "timeout": self._timeout}
-        inner = self._burst if self._kept_busy else self._kept
-        lease = _Lease(self, kept=inner is self._kept)
-        wire.requests += 1
-        wire.status, wire.headers = None, {}
-        if wire.on_request is not None:
-            wire.on_request()
+        ``fresh`` asks for a connection that was not open before. The caller limits the time.
+
+        Raises:
+            WireError: anything else; the facts are in ``exchange``.
+        """
+        kept = not self._kept_busy
+        free = self._occupy(kept=kept)
+        session = self._kept if kept else self._burst
         try:
-            response = await inner.handle_async_request(request)
-        except Exception as error:
-            lease.end()
-            _note_fault(wire, error)
-            if isinstance(error, httpx.ConnectError | httpx.RemoteProtocolError):
-                # LiteLLM's handler for Groq and Anthropic would ask once more, from a client of its own
-                raise httpx.ReadError(wire.reason) from error
-            raise
+            response = await self._follow(session, request, exchange, fresh=fresh)
         except BaseException:
-            lease.end()
+            free()
             raise
-        wire.status, wire.headers = response.status_code, response.headers
-        response.stream = _Watched(response.stream, wire, lease)  # type: ignore[arg-type]
-        wire.response = response
-        if response.is_redirect and not _same_origin(request, response):
-            del response.headers["location"]
-        if response.status_code >= 400:  # noqa: PLR2004
-            await _keep_error_body(response, wire)
-        return response
+        if response is None:
+            free()
+            raise WireError(exchange.reason)
+        return Reply(response, exchange, free)
+
+    async def _follow(
+        self,
+        session: aiohttp.ClientSession,
+        request: HttpRequest,
+        exchange: Exchange,
+        *,
+        fresh: bool,
+    ) -> aiohttp.ClientResponse | None:
+        """A 2xx answer, or ``None`` with what happened in ``exchange``."""
+        url = request.url
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = await self._ask(session, request, url, exchange, fresh=fresh)
+            if response is None:
+                return None
+            if 200 <= response.status < 300:  # noqa: PLR2004
+                return response
+            if response.status >= 400:  # noqa: PLR2004
+                await self._digest(response, exchange)
+                return None
+            target = _target(url, response)
+            response.close()
+            if target is None:
+                exchange.fail(FailureKind.INVALID_RESPONSE, "redirected elsewhere")
+                return None
+            url = target
+        exchange.fail(FailureKind.INVALID_RESPONSE, "redirected too often")
+        return None
+
+    async def _ask(
+        self,
+        session: aiohttp.ClientSession,
+        request: HttpRequest,
+        url: yarl.URL,
+        exchange: Exchange,
+        *,
+        fresh: bool,
+    ) -> aiohttp.ClientResponse | None:
+        exchange.begin()
+        if self._closed:
+            exchange.fail(FailureKind.CONNECTION, "the service was closed")
+            return None
+        body: Any = request.body
+        if body is not None and len(body) > _LARGE_BODY_BYTES:
+            body = io.BytesIO(body)
+        token = CHECKOUT.set((exchange, fresh))
+        try:
+            response = await session.request(
+                request.method,
+                url,
+                data=body,
+                headers=request.headers.reveal(),
+                allow_redirects=False,
+                middlewares=None if request.method == "POST" else (_send_once,),
+            )
+        except (ValueError, TypeError):  # a line break in a header, …: nothing was sent
+            exchange.requests -= 1
+            exchange.fail(FailureKind.BAD_REQUEST, "no HTTP request can be made of it")
+        except Exception as error:  # noqa: BLE001 - facts are noted, foreign text and frames go no further
+            note_fault(
+                exchange, (error.__cause__ or error) if isinstance(error, _SentOnceError) else error
+            )
+        else:
+            exchange.receive(response.status, response.headers.items(), request)
+            return response
+        finally:
+            CHECKOUT.reset(token)
+        return None
+
+    async def _digest(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
+        """Reduce a refusal's body to facts."""
+        parts: list[bytes] = []
+        try:
+            with contextlib.suppress(Exception):  # the status says enough
+                async with asyncio.timeout(self._error_body_seconds):
+                    encoding = exchange.headers.get("content-encoding", "")
+                    reader = BodyReader(response.content, encoding, 4 * MAX_ERROR_BYTES)
+                    size = 0
+                    while size < MAX_ERROR_BYTES and (piece := await reader.read()):
+                        parts.append(piece)
+                        size += len(piece)
+                    exchange.ended = size < MAX_ERROR_BYTES
+        finally:
+            if not response.closed:
+                response.close()
+        exchange.error = read_error(b"".join(parts)[:MAX_ERROR_BYTES])
+
+    def _occupy(self, *, kept: bool) -> Callable[[], None]:
+        """Count a request in; what is returned counts it out, once."""
+        self.in_flight += 1
+        self._kept_busy |= kept
+        over = False
+
+        def free() -> None:
+            nonlocal over
+            if over:
+                return
+            over = True
+            self.in_flight -= 1
+            if kept:
+                self._kept_busy = False
+            if not self.in_flight and self._idle is not None:
+                self._idle.set()
+
+        return free
 
     async def idle(self) -> None:
         """Wait until no request is in flight."""
@@ -169,165 +219,43 @@ class PoolTransport(httpx.AsyncBaseTransport):
             self._idle.clear()
             await self._idle.wait()
 
-    def returned(self, *, kept: bool) -> None:
-        """A request is over."""
-        self.in_flight -= 1
-        if kept:
-            self._kept_busy = False
-        if not self.in_flight and self._idle is not None:
-            self._idle.set()
-
     async def aclose(self) -> None:
+        """Close all connections, those of requests in flight included."""
         self._closed = True
-        await self._kept.aclose()
-        await self._burst.aclose()
+        await self._kept.close()
+        await self._burst.close()
+
+    def abandon(self) -> None:
+        """Drop all connections without the event loop, which is gone or the parent process's."""
+        self._closed = True
+        for session in (self._kept, self._burst):
+            if isinstance(session.connector, Connector):
+                session.connector.abandon()
 
 
-class _Lease:
-    """Marks the kept connection as busy until the response is over; ends once."""
-
-    __slots__ = ("_kept", "_open", "_pool")
-
-    def __init__(self, pool: PoolTransport, *, kept: bool) -> None:
-        self._pool, self._kept, self._open = pool, kept, True
-        pool.in_flight += 1
-        if kept:
-            pool._kept_busy = True  # noqa: SLF001 - the two are one mechanism
-
-    def end(self) -> None:
-        if self._open:
-            self._open = False
-            self._pool.returned(kept=self._kept)
+def _session(
+    ssl: tls.SSLContext | bool, connect_timeout: float, *, limit: int, idle_seconds: float
+) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=Connector(ssl=ssl, limit=limit, idle_seconds=idle_seconds),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        skip_auto_headers=_OWN_HEADERS,
+        # The ceiling would round limits above it up to the next full second.
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout, ceil_threshold=1e9),
+    )
 
 
-class _Watched(httpx.AsyncByteStream):
-    """A response body on its way through: counted, its tail remembered, its faults noted."""
-
-    def __init__(self, inner: httpx.AsyncByteStream, wire: Wire, lease: _Lease) -> None:
-        self._inner, self._wire, self._lease = inner, wire, lease
-        self._events = _Events(wire) if wire.end_marker is not None else None
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        wire, size = self._wire, 0
-        try:
-            async for part in self._inner:
-                if not size and wire.prefix:
-                    part = _prefixed(part, wire.prefix)  # noqa: PLW2901 - it replaces it
-                size += len(part)
-                if size > MAX_BODY:
-                    raise _invalid(wire, f"body over {MAX_BODY} bytes")
-                whole = self._look(part)
-                if whole:
-                    yield part[:whole]
-                if whole < len(part):
-                    raise _invalid(wire, "broken event in the stream")
-        except httpx.HTTPError as error:
-            _note_fault(wire, error)
-            if left := _undelivered(self._inner):
-                yield left[: self._look(left)]
-            raise
-        finally:
-            self._lease.end()
-
-    def _look(self, part: bytes) -> int:
-        """Remember the tail; how many of these bytes are in order."""
-        wire = self._wire
-        wire.tail = (wire.tail + part if len(part) < _TAIL else part)[-_TAIL:]
-        return len(part) if self._events is None else self._events.feed(part)
-
-    async def aclose(self) -> None:
-        try:
-            await self._inner.aclose()
-        finally:
-            self._lease.end()
-
-
-class _Events:
-    """Looks at a stream of server-sent events on its way through: is each one whole, which was the last?
-
-    LiteLLM skips a broken event of Groq's and takes one of Anthropic's for the end of the stream; both
-    would lose text in silence. Source: WHATWG HTML, "Server-sent events".
-    """
-
-    __slots__ = ("_end", "_line", "_wire")
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire, self._line = wire, b""
-        self._end = (wire.end_marker or b"").decode()
-
-    def feed(self, part: bytes) -> int:
-        """Take some bytes; how many of them come before the first broken event."""
-        lines = (self._line + part).split(b"\n")
-        good = -len(self._line)
-        self._line = lines.pop()
-        for line in lines:
-            name, _, value = line.partition(b":")
-            value = value.strip()
-            if value == self._wire.end_marker:
-                self._wire.marked = True
-            elif name == b"data" and value:
-                try:
-                    event = json.loads(value)
-                except ValueError:
-                    return max(0, good)
-                if isinstance(event, dict) and event.get("type") == self._end:
-                    self._wire.marked = (
-                        True  # Anthropic's, from a server that does not name its events
-                    )
-            good += len(line) + 1
-        return len(part)
-
-
-def _undelivered(stream: object) -> bytes:
-    """What aiohttp had received when the connection broke: it raises the fault first, and drops the rest."""
-    reader = getattr(getattr(stream, "_aiohttp_response", None), "content", None)
-    parts: list[bytes] = list(getattr(reader, "_buffer", ()))
-    return b"".join(parts)[getattr(reader, "_buffer_offset", 0) :]
-
-
-def _prefixed(part: bytes, members: bytes) -> bytes:
-    """JSON members in front of an object's own, which win if they are of the same name."""
-    body = part.lstrip()
-    if not body.startswith(b"{") or body[1:].lstrip().startswith(b"}"):
-        return part
-    return b"{" + members + b"," + body[1:]
-
-
-def _invalid(wire: Wire, reason: str) -> httpx.ReadError:
-    wire.fault, wire.reason = FailureKind.INVALID_RESPONSE, reason
-    return httpx.ReadError(reason)
-
-
-def _note_fault(wire: Wire, error: BaseException) -> None:
-    if wire.fault is None and (fault := socket_fault(error)) is not None:
-        wire.fault, wire.reason = fault
-
-
-def _same_origin(request: httpx.Request, response: httpx.Response) -> bool:
+def _target(url: yarl.URL, response: aiohttp.ClientResponse) -> yarl.URL | None:
+    """Where a 307 or 308 within the same origin leads; ``None`` for any other redirect."""
+    if response.status not in (307, 308):
+        return None
     try:
-        target = request.url.join(response.headers.get("location", ""))
-    except httpx.InvalidURL:
-        return False
-    here = request.url
-    return (target.scheme, target.host, target.port) == (here.scheme, here.host, here.port)
-
-
-async def _keep_error_body(response: httpx.Response, wire: Wire) -> None:
-    """Read an error's body (at most 64 KiB of it) so that it can be judged, then hand it on."""
-    raw = b""
-    stream = response.stream
-    try:
-        async for part in stream:  # type: ignore[union-attr]
-            raw += part
-            if len(raw) >= _MAX_ERROR_BODY:
-                break
-    except httpx.HTTPError:
-        wire.fault, wire.reason = None, ""  # the status says enough
-    finally:
-        await stream.aclose()  # type: ignore[union-attr]
-    response.stream = httpx.ByteStream(raw[:_MAX_ERROR_BODY])
-    try:
-        decoded = httpx.Response(200, headers=response.headers, content=raw)
-        wire.body = decoded.content
-    except httpx.DecodingError:
-        del response.headers["content-encoding"]
+        target = url.join(yarl.URL(response.headers["location"]))
+        if target.raw_user is not None or target.raw_password is not None:
+            return None
+        same = target.origin() == url.origin()
+    except (KeyError, ValueError, TypeError):
+        return None
+    return target if same else None

@@ -62,7 +62,20 @@ WORDS = {
     "overloaded": ("overloaded_error", "Overloaded"),
     "context_length": ("invalid_request_error", "prompt is too long: 250000 tokens > 200000 maximum"),
     "content_policy": ("invalid_request_error", "Output blocked by content filtering policy"),
-    "quota": ("rate_limit_error", "You have reached your specified API usage limits."),
+    "quota": ("invalid_request_error", "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."),
+    "credit": ("invalid_request_error", "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."),
+    "organization": ("invalid_request_error", "This organization has been disabled."),
+    "region": ("forbidden", "Request not allowed"),
+    "model_unknown": ("not_found_error", "model: {model}"),
+    "model_retired": ("not_found_error", "model: {model}"),
+    "operation": ("not_found_error", "model: {model}"),
+    "tokens": ("rate_limit_error", "This request would exceed your organization's rate limit of 40,000 input tokens per minute."),
+    "capacity": ("overloaded_error", "Overloaded"),
+    "tool_generation": ("api_error", "Internal server error"),
+    "json_generation": ("api_error", "Internal server error"),
+    "input_and_output": ("invalid_request_error", "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length or `max_tokens` and try again"),
+    "flagged": ("invalid_request_error", "Output blocked by content filtering policy"),
+    "long_parameter": ("invalid_request_error", "metadata.user_id: String should have at most 256 characters"),
 }  # fmt: skip
 
 
@@ -72,6 +85,13 @@ class AnthropicWire(Wire):
     provider = "anthropic"
     model = "claude-haiku-4-5"
     key_prefix = "sk-ant-simulated"
+    statuses = {  # noqa: RUF012 - a ClassVar by its base
+        "overloaded": 529,
+        "capacity": 529,
+        "quota": 400,
+        "organization": 400,
+        "model_unknown": 404,
+    }
 
     def base_path(self) -> str:
         return ""
@@ -277,9 +297,6 @@ class AnthropicWire(Wire):
             },
             "request_id": f"req_{chat.request_id}",
         }
-
-    def status_of(self, problem: Problem) -> int:
-        return 529 if problem.reason == "overloaded" else problem.status
 
     def event(self, data: str, *, error: bool = False) -> bytes:
         return f"event: {'error' if error else 'content_block_delta'}\ndata: {data}\n\n".encode()

@@ -37,7 +37,23 @@ class AzureWire(OpenAIWire):
         "overloaded": ("", "ServiceUnavailable", "The service is temporarily overloaded. Please try again later."),
         "content_policy": ("", "content_filter", "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry."),
         "unknown_url": ("", "404", "Resource not found"),
+        "quota": ("", "insufficient_quota", "You exceeded your current quota, please check your plan and billing details."),
+        "credit": ("", "403", "Out of call volume quota. Quota will be replenished in 12:34:56."),
+        "organization": ("", "PermissionDenied", "The principal lacks the required data action to perform this operation."),
+        "region": ("", "403", "Access denied due to Virtual Network/Firewall rules."),
+        "model_unknown": ("", "DeploymentNotFound", "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again."),
+        "model_retired": ("", "DeploymentNotFound", "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again."),
+        "operation": ("", "OperationNotSupported", "The chatCompletion operation does not work with the specified model, {model}. Please choose different model and try again."),
+        "tokens": ("", "429", "Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry later."),
+        "capacity": ("", "NoCapacity", "The system is currently experiencing high demand and cannot process your request."),
+        "flagged": ("", "invalid_prompt", "Invalid prompt: your prompt was flagged as potentially violating our usage policy. Please try again with a different prompt."),
     }  # fmt: skip
+    statuses = {  # noqa: RUF012 - a ClassVar by its base
+        "credit": 403,
+        "model_unknown": 404,
+        "operation": 400,
+        "capacity": 429,
+    }
 
     def base_path(self) -> str:
         return ""

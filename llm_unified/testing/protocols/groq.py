@@ -31,7 +31,31 @@ class GroqWire(OpenAIWire):
         "unknown_url": ("invalid_request_error", "unknown_url", "Unknown request URL. Please check the URL for typos, or see the docs at https://console.groq.com/docs/"),
         "context_length": ("invalid_request_error", "context_length_exceeded", "Please reduce the length of the messages or completion."),
         "content_policy": ("invalid_request_error", "content_policy_violation", "The request was blocked by the content policy."),
+        "quota": ("invalid_request_error", "blocked_api_access", "API access is blocked because the spend limit of the organization is reached."),
+        "credit": ("invalid_request_error", "blocked_api_access", "API access is blocked because the spend limit of the organization is reached."),
+        "organization": ("invalid_request_error", "organization_restricted", "Organization has been restricted. Please reach out to support if you believe this was in error."),
+        "region": ("invalid_request_error", None, "Access denied. Please check your network settings."),
+        "model_unknown": ("invalid_request_error", "model_not_found", "The model `{model}` does not exist or you do not have access to it."),
+        "model_retired": ("invalid_request_error", "model_decommissioned", "The model `{model}` has been decommissioned and is no longer supported. Please refer to https://console.groq.com/docs/deprecations for a recommendation on which model to use instead."),
+        "operation": ("invalid_request_error", None, "The model `{model}` does not support chat completions"),
+        "capacity": ("invalid_request_error", "capacity_exceeded", "Flex tier capacity exceeded"),
+        "tokens": ("tokens", "rate_limit_exceeded", "Request too large for model `{model}` in organization `simulated` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Requested 14368, please reduce your message size and try again."),
+        "tool_generation": ("invalid_request_error", "tool_use_failed", "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."),
+        "json_generation": ("invalid_request_error", "json_validate_failed", "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."),
+        "input_and_output": ("invalid_request_error", "context_length_exceeded", "Please reduce the length of the messages or completion."),
+        "flagged": ("invalid_request_error", "content_policy_violation", "The request was blocked by the content policy."),
     }  # fmt: skip
+    statuses = {  # noqa: RUF012 - a ClassVar by its base
+        "quota": 400,
+        "organization": 400,
+        "model_unknown": 404,
+        "model_retired": 400,
+        "operation": 400,
+        "tokens": 413,
+        "capacity": 498,
+        "tool_generation": 400,
+        "json_generation": 400,
+    }
 
     def base_path(self) -> str:
         return ""

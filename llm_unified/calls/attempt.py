@@ -1,0 +1,250 @@
+"""One attempt at one deployment: one context, settled exactly once, however it ends.
+
+    async with PendingAttempt(…) as attempt:
+        async with attempt.limit():
+            … ask, read, accept …
+        attempt.answered(usage, cost)
+    if attempt.failure is not None: …
+
+The block may end by `answered`, by any exception of the wire or of an answer that is none (which becomes
+``attempt.failure``), by cancellation, or by whatever the caller's own code raises: the lease is settled, one
+`Attempt` is on the trail, the connection is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from types import TracebackType
+from typing import Self
+
+from llm_unified.calls.ledger import Ledger
+from llm_unified.calls.request import Request, Trail
+from llm_unified.engine.engine import RefusedLocallyError
+from llm_unified.engine.incoming import Incoming
+from llm_unified.engine.pieces import AnswerError
+from llm_unified.failures.classify import Facts, Failure, classify
+from llm_unified.pool.lease import Lease
+from llm_unified.response import Attempt, Outcome, Usage
+from llm_unified.response import FailureKind as K
+from llm_unified.wire.exchange import Exchange, WireError
+
+__all__ = ["PendingAttempt", "RejectedError"]
+
+
+class RejectedError(Exception):
+    """The caller turned a good answer down."""
+
+    def __init__(self, reason: str, usage: Usage | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.usage = reason, usage
+
+
+class PendingAttempt:
+    """One attempt under way."""
+
+    def __init__(
+        self,
+        request: Request,
+        trail: Trail,
+        lease: Lease,
+        ledger: Ledger,
+        *,
+        seconds: float,
+        own_limit: bool = False,
+    ) -> None:
+        """``seconds``: that it may take, until the first sign of life for a stream.
+
+        ``own_limit``: the caller set that limit, shorter than the configured one.
+        """
+        self.request, self.lease, self._trail, self._ledger = request, lease, trail, ledger
+        self.seconds, self._own_limit = seconds, own_limit
+        self.deployment = lease.deployment
+        self.model = request.model_for(self.deployment)
+        self.exchange = Exchange()
+        self.incoming: Incoming | None = None
+        self.first_token: float | None = None
+        """Seconds until the first content of a stream."""
+        self.usage: Usage | None = None
+        """Tokens, as soon as they are known; a rejected answer was paid for, too."""
+        self.cost: float | None = None
+        self.accepting = False
+        """The caller is looking at the answer."""
+        self.failure: Failure | None = None
+        self.was_stale = False
+        """A kept connection broke before any byte came: nobody's failure, and worth a fresh one."""
+        self._began = time.monotonic()
+        self._settled = self._kept = False
+
+    def limit(self) -> asyncio.Timeout:
+        """Bounds what is done inside by the attempt's time."""
+        left = self._began + self.seconds - time.monotonic()
+        return asyncio.timeout(max(0.0, left))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if error is None and self._kept:
+            self._kept = False
+            return False
+        try:
+            if self._settled:
+                return False
+            if error is None or not isinstance(error, Exception):
+                self._cancelled()
+                return False
+            if (failure := self._failure_of(error)) is None:
+                self._cancelled()
+                return False
+            self._failed(failure, error)
+            return True
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Free the connection."""
+        if self.incoming is not None:
+            with contextlib.suppress(Exception):  # a clean-up whose failure changes nothing
+                await self.incoming.aclose()
+
+    # -- how it ends -----------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """It goes on behind this block: a stream that is answering. Another block will end it."""
+        self._kept = True
+
+    def answered(self) -> None:
+        """A real answer, accepted by the caller."""
+        self._settled = True
+        attempt = self._record("answered", None)
+        self._ledger.answered(self.lease, attempt, counted=self.request.counted)
+
+    def rejected(self, reason: str) -> None:
+        """The caller's own code turned the answer down, or raised; the provider did nothing wrong."""
+        self._failed(Failure(K.REJECTED, reason, self.exchange.status), None)
+
+    def connected(self, cured: frozenset[K]) -> None:
+        """A connection was made, which is all that was asked; it cures these kinds."""
+        self._settled = True
+        self._ledger.reconnected(self.lease, cured)
+        attempt = self._record("answered", None)
+        self._ledger.released(self.lease, attempt, counted=self.request.counted)
+
+    def unproven(self, kind: K, reason: str) -> None:
+        """It failed, but that is no reason to leave the deployment alone."""
+        self._settled = True
+        self.failure = Failure(kind, reason, self.exchange.status)
+        attempt = self._record("failed", self.failure)
+        self._ledger.released(self.lease, attempt, counted=self.request.counted)
+
+    def _cancelled(self, reason: str = "caller went away") -> None:
+        self._settled = True
+        failure = Failure(K.CANCELLED, reason, self.exchange.status)
+        attempt = self._record("cancelled", failure)
+        if self.first_token is not None:
+            self._ledger.recovered(self.lease)  # it was answering
+        self._ledger.released(self.lease, attempt, counted=self.request.counted)
+
+    def _failed(self, failure: Failure, error: Exception | None) -> None:
+        self._settled = True
+        self.failure = failure
+        self._trail.cause = _foreign(error)
+        attempt = self._record("failed", failure)
+        self.was_stale = self.exchange.stale
+        if self.was_stale or not attempt.sent:
+            self._ledger.released(self.lease, attempt, counted=self.request.counted)
+            return
+        self._ledger.failed(
+            self.lease,
+            attempt,
+            overridden=self.model != self.deployment.model,
+            counted=self.request.counted,
+        )
+
+    def _record(self, outcome: Outcome, failure: Failure | None) -> Attempt:
+        exchange = self.exchange
+        attempt = Attempt(
+            provider=self.deployment.provider,
+            model=self.model,
+            deployment=self.deployment.id,
+            outcome=outcome,
+            kind=None if failure is None else failure.kind,
+            status=exchange.status if failure is None else failure.status or exchange.status,
+            seconds=self.elapsed,
+            first_token_seconds=self.first_token,
+            request_id=exchange.request_id,
+            retry_after=None if failure is None else failure.retry_after,
+            reason="" if failure is None else failure.reason,
+            usage=self.usage,
+            cost_usd=self.cost,
+            sent=exchange.requests > 0,
+        )
+        self._trail.attempts.append(attempt)
+        return attempt
+
+    # -- what a failure was ----------------------------------------------------------------------
+
+    def _failure_of(self, error: Exception) -> Failure | None:
+        """``None``: it is the caller's own exception."""
+        exchange = self.exchange
+        if isinstance(error, RejectedError):
+            return Failure(K.REJECTED, error.reason, exchange.status)
+        if isinstance(error, AnswerError):
+            self.usage = self.usage or error.usage
+            if error.kind is not None:
+                return Failure(error.kind, error.reason, exchange.status)
+            return self._classified(error.reason)
+        if isinstance(error, WireError):
+            return self._classified(exchange.reason)
+        if isinstance(error, TimeoutError):
+            return self._timed_out()
+        if isinstance(error, RefusedLocallyError):
+            return Failure(K.BAD_REQUEST, f"{error} before it was sent")
+        return None
+
+    def _classified(self, reason: str) -> Failure:
+        exchange = self.exchange
+        return classify(
+            Facts(
+                vendor=self.deployment.row.protocol,
+                status=exchange.status,
+                headers=exchange.headers,
+                error=exchange.error,
+                fault=exchange.fault,
+                reason=reason,
+            )
+        )
+
+    def _timed_out(self) -> Failure:
+        status = self.exchange.status
+        if self.accepting:
+            return Failure(K.REJECTED, f"accept() was not done within {self.seconds:.2f} s", status)
+        missing = "answer" if status is None else "whole answer"
+        if self.request.stream:
+            missing = "first token"
+        if self._own_limit:
+            return Failure(
+                K.REJECTED, f"no {missing} within the call's own {self.seconds:.2f} s", status
+            )
+        if status is None or status < 400:  # noqa: PLR2004 - the HTTP classes
+            return Failure(K.TIMEOUT, f"no {missing} within {self.seconds:.2f} s", status)
+        return self._classified(self.exchange.reason)  # its status had come
+
+
+def _foreign(error: Exception | None) -> BaseException | None:
+    """The foreign exception behind one of ours."""
+    if isinstance(error, WireError | RefusedLocallyError | AnswerError):
+        return error.__cause__
+    return error

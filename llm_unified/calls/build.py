@@ -1,0 +1,63 @@
+"""Loads LiteLLM and builds what carries out the calls. Blocks for seconds: use a thread.
+
+What it does to the host: a `fork` waits while LiteLLM is being imported, since a child forked in the middle
+of an import would wait for ever for that module's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final
+
+from llm_unified.response import Attempt
+from llm_unified.settings import Settings
+
+if TYPE_CHECKING:  # loading them is what is done here
+    from llm_unified.calls.dispatcher import Dispatcher
+    from llm_unified.engine.engine import Engine
+
+__all__ = ["build_dispatcher", "build_engine", "importing"]
+
+_lock: Final = threading.RLock()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_lock.release,
+    )
+
+
+def importing() -> AbstractContextManager[bool]:
+    """One at a time in this process, and no `fork` meanwhile."""
+    return _lock
+
+
+def build_engine(settings: Settings) -> Engine:
+    """One configuration's door to LiteLLM, its code path warm.
+
+    Raises:
+        ConfigurationError: the embedded model cannot run, or a package is missing.
+    """
+    with importing():
+        from llm_unified.engine.engine import Engine
+
+        engine = Engine(settings)
+        asyncio.run(engine.warm_up())
+        return engine
+
+
+def build_dispatcher(settings: Settings, on_attempt: Callable[[Attempt, bool], None]) -> Dispatcher:
+    """What carries out a service's calls; ``on_attempt`` as for `Dispatcher`.
+
+    Raises:
+        ConfigurationError: as `build_engine`.
+    """
+    with importing():
+        from llm_unified.calls.dispatcher import Dispatcher
+        from llm_unified.wire.connections import Connections
+
+        return Dispatcher(build_engine(settings), Connections(), on_attempt=on_attempt)

@@ -1,0 +1,131 @@
+"""What all calls of one service share: the configuration in force, turns and cooldowns, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from llm_unified.calls.chain import Chain
+from llm_unified.calls.ledger import Ledger
+from llm_unified.calls.request import Request
+from llm_unified.engine.engine import Engine
+from llm_unified.forksafe import ForkSafeLock
+from llm_unified.pool.deployments import Deployment
+from llm_unified.pool.fleet import Fleet
+from llm_unified.pool.rotation import Rotation
+from llm_unified.response import Attempt
+from llm_unified.settings import Settings
+from llm_unified.wire.connections import Connections
+from llm_unified.wire.transport import ConnectionPool
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher:
+    """Begins the calls of one service. Safe from any event loop of any thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        connections: Connections[ConnectionPool],
+        *,
+        on_attempt: Callable[[Attempt, bool], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``on_attempt`` is called inline with each attempt and whether it was a user's."""
+        self.engine = engine
+        self.connections = connections
+        self.rotation = Rotation(
+            engine.deployments.values(),
+            threshold=engine.settings.failure_threshold,
+            cooldown=engine.settings.cooldown,
+            clock=clock,
+        )
+        self.ledger = Ledger(self.rotation, _fleet(engine.settings), on_attempt)
+        self._sleep = sleep
+        self._lock = ForkSafeLock()
+        self._closed = False
+        self._busy: Counter[Engine] = Counter()
+        self.enough_tokens: dict[str, int] = {}
+        """Endpoints that refused a ping for one token, and what they get instead (`ping`)."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.engine.settings
+
+    @contextlib.asynccontextmanager
+    async def chain(self, request: Request) -> AsyncIterator[Chain]:
+        """The chain of one call, which keeps its configuration and connections until it is over."""
+        pools = await self.connections.here()
+        if self.ledger.fleet is not None:
+            await self.ledger.fleet.refresh(self.engine.deployments, self.rotation)
+        with self._lock:
+            engine = self.engine
+            self._busy[engine] += 1
+        try:
+            yield Chain(
+                request,
+                engine,
+                self.rotation,
+                self.ledger,
+                pools,
+                sleep=self._sleep,
+                closed=lambda: self._closed,
+                superseded=lambda: self.engine is not engine,
+            )
+        finally:
+            with self._lock:
+                self._busy[engine] -= 1
+                over = not self._busy[engine] and engine is not self.engine
+                if over:
+                    del self._busy[engine]
+            if over:
+                self._retire()
+
+    async def pool_of(self, deployment: Deployment) -> ConnectionPool | None:
+        """This deployment's connections in this loop; ``None`` where LiteLLM uses its own."""
+        return self.engine.pool(deployment, await self.connections.here())
+
+    def timeout_of(self, provider: str) -> float:
+        """Seconds for one attempt."""
+        return self.settings.provider(provider).timeout or self.settings.timeout
+
+    # -- another configuration -------------------------------------------------------------------
+
+    def replace(self, engine: Engine) -> None:
+        """Calls from now on go to ``engine``; those under way end where they are."""
+        for deployment in engine.changed(self.engine):
+            self.rotation.forget(deployment)
+        self.rotation.replace(
+            engine.deployments.values(),
+            threshold=engine.settings.failure_threshold,
+            cooldown=engine.settings.cooldown,
+        )
+        if engine.settings.redis_url != self.settings.redis_url:
+            self.ledger.fleet = _fleet(engine.settings)
+        with self._lock:
+            self.engine = engine
+        self._retire()
+
+    def _retire(self) -> None:
+        """Close what neither this configuration nor a call under way needs."""
+        with self._lock:
+            needed = {self.engine, *(engine for engine, calls in self._busy.items() if calls)}
+        self.connections.retire(frozenset().union(*(engine.connection_keys for engine in needed)))
+
+    async def aclose(self) -> None:
+        """Close all sockets, in whatever loops they are; calls under way end."""
+        self._closed = True
+        if self.ledger.fleet is not None:
+            await self.ledger.fleet.aclose()
+        await self.connections.aclose()
+        await self.engine.aclose()
+
+
+def _fleet(settings: Settings) -> Fleet | None:
+    url = settings.redis_url
+    return None if url is None else Fleet(url.get_secret_value())

@@ -1,0 +1,99 @@
+"""What one call asks for (frozen), and what has happened to it so far (`Trail`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from llm_unified.errors import BadRequestError
+from llm_unified.pool.deployments import Deployment
+from llm_unified.response import Attempt, LLMResponse
+
+__all__ = ["Operation", "Request", "Trail", "json_copy"]
+
+Operation = Literal["chat", "embeddings", "ping"]
+_DEEPEST: Final = 100
+"""Levels of nesting in messages and parameters; vendors' own limits are far below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as its caller meant it; nothing in it changes."""
+
+    chain: tuple[str, ...]
+    """Providers in order; the first is asked first."""
+    messages: Sequence[Any] = field(repr=False)
+    """Conversation; texts, for embeddings."""
+    params: Mapping[str, Any] = field(repr=False)
+    deadline: float
+    """Seconds for the whole call."""
+    timeout: float | None = None
+    """Seconds for one attempt; ``None``: as configured."""
+    operation: Operation = "chat"
+    stream: bool = False
+    model: str | None = None
+    """Overrides the first provider's model; for embeddings, the model that all are asked for."""
+    accept: Callable[[LLMResponse], Any] | None = None
+    parser: Callable[[str], Any] | None = None
+    """Makes ``response.parsed`` of the content; raises ValueError where it is not what was asked for."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is a user's request; pings are not."""
+        return self.operation != "ping"
+
+    def model_for(self, deployment: Deployment) -> str:
+        """What this deployment is asked for: the call's own model, if it is meant for its provider."""
+        if self.model is not None:
+            if self.operation == "embeddings" or deployment.provider == self.chain[0]:
+                return self.model
+        return deployment.model
+
+
+@dataclass(slots=True)
+class Trail:
+    """What one call has been through."""
+
+    deadline: float
+    """Seconds for the whole call."""
+    started: float = field(default_factory=time.monotonic)
+    attempts: list[Attempt] = field(default_factory=list)
+    cause: BaseException | None = None
+    """The foreign exception behind the last failure, if there is one."""
+    credentials: set[str] = field(default_factory=set)
+    """Keys that were asked in this round."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline; negative behind it."""
+        return self.started + self.deadline - time.monotonic()
+
+    @property
+    def failed_providers(self) -> set[str]:
+        """Those that failed for a reason of their own (not by what was asked of them)."""
+        return {a.provider for a in self.attempts if a.kind is not None and a.sent}
+
+
+def json_copy(value: Any, name: str, depth: int = 0) -> Any:
+    """A copy of JSON-like data, in which the caller cannot change anything later: leaves are shared.
+
+    Raises:
+        BadRequestError: it is too deep, or refers to itself.
+    """
+    if isinstance(value, Mapping):
+        if depth > _DEEPEST:
+            raise _too_deep(name)
+        return {key: json_copy(item, name, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        if depth > _DEEPEST:
+            raise _too_deep(name)
+        return [json_copy(item, name, depth + 1) for item in value]
+    return value
+
+
+def _too_deep(name: str) -> BadRequestError:
+    return BadRequestError(
+        f"{name} is nested more than {_DEEPEST} levels deep, or refers to itself; send plain data"
+    )

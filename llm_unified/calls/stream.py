@@ -1,0 +1,163 @@
+"""One attempt that answers in pieces: primed before it is shown, watched to its end, closed at once.
+
+It is finished only when a finish reason came *and* the protocol's end marker went over the wire. Any event
+is a sign of life: pings, thinking and empty pieces reset the idle limit, before and after the first content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
+
+from llm_unified.calls.answer import Assembly
+from llm_unified.calls.attempt import PendingAttempt
+from llm_unified.calls.chain import Chain
+from llm_unified.calls.chat import accepted, finished, opened
+from llm_unified.engine.pieces import AnswerError, Piece
+from llm_unified.errors import StreamInterruptedError
+from llm_unified.redaction import redacted_cause
+from llm_unified.response import FailureKind as K
+from llm_unified.response import LLMResponse, StreamChunk
+
+__all__ = ["LiveStream"]
+
+
+class LiveStream:
+    """A stream after its first content."""
+
+    def __init__(self, chain: Chain, attempt: PendingAttempt) -> None:
+        self._chain, self._attempt = chain, attempt
+        self._assembly = Assembly(attempt.deployment.provider, attempt.model)
+        self._idle = chain.settings.stream_idle_timeout
+        self._batches: AsyncIterator[list[Piece]] | None = None
+        self._ready: list[StreamChunk] = []
+        self.response: LLMResponse | None = None
+        """The whole answer, once the stream has ended by itself."""
+
+    @classmethod
+    async def open(cls, chain: Chain) -> LiveStream:
+        """Ask the chain until somebody's first content or tool delta came.
+
+        Raises:
+            LLMError: see the failure table.
+        """
+
+        async def work(attempt: PendingAttempt, fresh: bool) -> LiveStream:
+            live = cls(chain, attempt)
+            await live._prime(fresh=fresh)
+            attempt.keep()
+            return live
+
+        live: LiveStream = await chain.run(work)
+        return live
+
+    async def _prime(self, *, fresh: bool) -> None:
+        """Read until there is something to show.
+
+        Raises:
+            AnswerError: the stream ended without any.
+        """
+        attempt, chain, loop = self._attempt, self._chain, asyncio.get_running_loop()
+        latest = loop.time() + chain.most_seconds(attempt)
+        async with attempt.limit() as timer:
+            incoming = await opened(chain, attempt, fresh=fresh)
+            self._batches = incoming.batches()
+            async for pieces in self._batches:
+                self._show(pieces)
+                if self._ready:
+                    break
+                timer.reschedule(min(loop.time() + self._idle, latest))
+        if not self._ready:
+            raise self._emptiness()
+        attempt.first_token = attempt.elapsed
+        attempt.lease.answering()
+
+    def _show(self, pieces: list[Piece]) -> None:
+        add = self._assembly.add
+        self._ready += [chunk for piece in pieces if (chunk := add(piece)) is not None]
+
+    def _emptiness(self) -> AnswerError:
+        assembly, exchange = self._assembly, self._attempt.exchange
+        self._attempt.usage = assembly.usage
+        try:  # refused, or the caller's number of tokens was too small
+            finished(self._chain, self._attempt, assembly)
+        except AnswerError as error:
+            if error.kind in (K.CONTENT_POLICY, K.REJECTED):
+                return error
+        return AnswerError("stream ended without content", error=exchange.error)
+
+    async def chunks(self) -> AsyncGenerator[StreamChunk]:
+        """What there is to show; the last chunk has the finish reason.
+
+        Raises:
+            StreamInterruptedError: it broke.
+        """
+        async with self._attempt:
+            for chunk in self._ready:
+                yield chunk
+            async with contextlib.aclosing(self._watched()) as batches:
+                async for pieces in batches:
+                    for piece in pieces:
+                        shown = self._assembly.add(piece)
+                        if shown is not None:
+                            yield shown
+            await self._finish()
+        if self._attempt.failure is not None:
+            raise self._interrupted()
+        yield self._last()
+
+    async def _watched(self) -> AsyncGenerator[list[Piece]]:
+        """Batch by batch, each within the idle limit and the deadline."""
+        assert self._batches is not None  # noqa: S101 - it was primed
+        while True:
+            limit = min(self._idle, self._chain.trail.remaining)
+            try:
+                async with asyncio.timeout(max(0.0, limit)):
+                    pieces = await anext(self._batches, None)
+            except TimeoutError:
+                silent = limit == self._idle
+                words = f"nothing came for {limit:g} s" if silent else "the deadline passed"
+                raise AnswerError(words, K.TIMEOUT) from None
+            if pieces is None:
+                return
+            yield pieces
+
+    async def _finish(self) -> None:
+        """The stream ended. Whole? Then the answer is complete.
+
+        Raises:
+            AnswerError: it was cut, or is no answer.
+        """
+        attempt, assembly = self._attempt, self._assembly
+        assert attempt.incoming is not None  # noqa: S101 - it was opened
+        attempt.usage = assembly.usage
+        if not attempt.incoming.complete:
+            raise AnswerError("stream ended without its end marker")
+        response = finished(self._chain, attempt, assembly)
+        await attempt.close()  # the connection is free while the caller looks at the answer
+        async with asyncio.timeout(max(0.0, self._chain.trail.remaining)):
+            await accepted(attempt, response)
+        attempt.answered()
+        self.response = replace(response, attempts=tuple(self._chain.trail.attempts))
+
+    def _last(self) -> StreamChunk:
+        assembly = self._assembly
+        assert self.response is not None  # noqa: S101 - it finished
+        reason = self.response.finish_reason
+        return StreamChunk("", assembly.provider, assembly.model, (), reason)
+
+    def _interrupted(self) -> StreamInterruptedError:
+        attempts, failure = self._chain.trail.attempts, self._attempt.failure
+        assert failure is not None  # noqa: S101 - it broke
+        error = StreamInterruptedError(
+            f"the stream broke after its first content: {attempts[-1]}",
+            kind=failure.kind,
+            partial_text=self._assembly.content,
+            tool_calls=self._assembly.deltas(),
+            usage=self._assembly.usage,
+            attempts=attempts,
+        )
+        error.__cause__ = redacted_cause(self._chain.trail.cause)
+        return error

@@ -1,0 +1,231 @@
+"""One configuration's door to LiteLLM, for good: a reload makes another `Engine`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from llm_unified.engine.classic import application_listens, by_completion, close_clients
+from llm_unified.engine.classic import embed as embed_by_litellm
+from llm_unified.engine.imports import get_ssl_configuration
+from llm_unified.engine.incoming import Incoming, PlannedAnswer
+from llm_unified.engine.prices import PriceList
+from llm_unified.engine.router import FallbackRouter
+from llm_unified.engine.translate import Plan, Prepared
+from llm_unified.engine.warmup import warm_up
+from llm_unified.pool.deployments import Deployment, build_model_list, plan
+from llm_unified.response import Usage
+from llm_unified.settings import Settings
+from llm_unified.vendors import vendor_of
+from llm_unified.wire.exchange import Exchange
+from llm_unified.wire.transport import ConnectionPool
+
+__all__ = ["Engine", "RefusedLocallyError"]
+
+
+class RefusedLocallyError(Exception):
+    """Nothing was sent: LiteLLM does not translate this request for this vendor."""
+
+
+class Engine:
+    """LiteLLM's Router and translations over one configuration."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build the Router and the plans.
+
+        Blocks (it starts the embedded model if that is configured): use a thread.
+        """
+        self.settings = settings
+        local = None
+        if any(provider.name == "local" for provider in settings.providers):
+            from llm_unified.local import serve
+
+            served = serve()
+            local = (served.base_url, served.api_key)
+        self.deployments: dict[str, Deployment] = {d.id: d for d in plan(settings)}
+        model_list = build_model_list(settings, local=local)
+        self._entries: dict[str, dict[str, Any]] = {e["model_info"]["id"]: e for e in model_list}
+        self._keys = {id_: _identity(e, settings) for id_, e in self._entries.items()}
+        self._plans: dict[tuple[str, str], Plan | None] = {}
+        self._prices: dict[tuple[str, str], PriceList] = {}
+        self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
+        self._router = FallbackRouter(model_list)
+
+    # -- who and how -----------------------------------------------------------------------------
+
+    async def walk(self, order: Sequence[str], ask: Callable[[str], Awaitable[bool]]) -> bool:
+        """Send the Router along ``order``; see `FallbackRouter.walk`."""
+        return await self._router.walk(order, ask)
+
+    def params_of(self, deployment: Deployment) -> dict[str, Any]:
+        """LiteLLM's parameters of a deployment. The key is in clear in them."""
+        params: dict[str, Any] = self._entries[deployment.id]["litellm_params"]
+        return params
+
+    def key_of(self, deployment: Deployment) -> str:
+        """What this deployment connects to, and as whom."""
+        return self._keys[deployment.id]
+
+    @property
+    def connection_keys(self) -> frozenset[str]:
+        """What the deployments of this configuration connect to."""
+        return frozenset(self._keys.values())
+
+    def changed(self, other: Engine) -> list[Deployment]:
+        """Those that connect elsewhere, or with another key, than those of the same id in ``other``."""
+        return [d for d in self.deployments.values() if self._keys[d.id] != other._keys.get(d.id)]
+
+    def pool(
+        self, deployment: Deployment, pools: MutableMapping[str, ConnectionPool]
+    ) -> ConnectionPool | None:
+        """This deployment's connections among this event loop's; ``None``: LiteLLM has its own."""
+        if deployment.row.protocol == "other":
+            return None
+        key = self._keys[deployment.id]
+        found = pools.get(key)
+        if found is None:
+            found = pools[key] = ConnectionPool(
+                ssl=self._ssl, connect_timeout=self.settings.connect_timeout
+            )
+        return found
+
+    def _plan(self, deployment: Deployment, model: str) -> Plan | None:
+        key = (deployment.id, model)
+        if key not in self._plans:
+            self._plans[key] = self._new_plan(deployment, model)
+        return self._plans[key]
+
+    def _new_plan(self, deployment: Deployment, model: str) -> Plan | None:
+        vendor = vendor_of(deployment.row)
+        if vendor is None:
+            return None
+        own = model == deployment.model
+        info = self._entries[deployment.id]["model_info"]
+        made = Plan(
+            vendor,
+            self._params(deployment, model),
+            info.get("base_model") if own else None,
+        )
+        return None if made.bridged else made
+
+    def _params(self, deployment: Deployment, model: str) -> dict[str, Any]:
+        params = self.params_of(deployment)
+        if model == deployment.model:
+            return params
+        return {**params, "model": deployment.row.litellm_model(model)}
+
+    # -- one attempt -----------------------------------------------------------------------------
+
+    async def open(
+        self,
+        deployment: Deployment,
+        model: str,
+        messages: list[Any],
+        params: dict[str, Any],
+        *,
+        stream: bool,
+        exchange: Exchange,
+        pool: ConnectionPool | None,
+        fresh: bool = False,
+    ) -> Incoming:
+        """Send one request; the answer, once its headers came. ``messages`` and ``params`` are changed.
+
+        Raises:
+            RefusedLocallyError: LiteLLM does not translate it; nothing was sent.
+            WireError: refused or broken; ``exchange`` says how.
+        """
+        planned = self._plan(deployment, model)
+        if planned is None or pool is None or application_listens() or not planned.serves(params):
+            return await by_completion(
+                vendor_of(deployment.row),
+                self._params(deployment, model),
+                messages,
+                params,
+                stream=stream,
+                exchange=exchange,
+                pool=pool,
+            )
+        prepared = await _prepare(planned, messages, params, stream=stream)
+        reply = await pool.send(prepared.request, exchange, fresh=fresh, stream=prepared.stream)
+        sends_end = deployment.row.end_marker is not None
+        return PlannedAnswer(prepared, reply, exchange, sends_end=sends_end)
+
+    async def embed(
+        self,
+        deployment: Deployment,
+        model: str,
+        texts: list[str],
+        params: dict[str, Any],
+        *,
+        exchange: Exchange,
+        pool: ConnectionPool | None,
+        fresh: bool = False,
+    ) -> Any:
+        """The vectors of ``texts`` as the vendor's (OpenAI's) JSON object.
+
+        Raises:
+            RefusedLocallyError, WireError: as `open`.
+        """
+        planned = self._plan(deployment, model)
+        if planned is None or pool is None or application_listens():
+            return await embed_by_litellm(self._params(deployment, model), texts, params, exchange)
+        try:
+            request = planned.embedding(texts, params)
+        except Exception as error:
+            raise RefusedLocallyError(type(error).__name__) from error
+        reply = await pool.send(request, exchange, fresh=fresh)
+        try:
+            return await reply.json()
+        finally:
+            await reply.aclose()
+
+    # -- prices ----------------------------------------------------------------------------------
+
+    def price(self, deployment: Deployment, model: str, usage: Usage | None) -> float | None:
+        """US dollars of these tokens; ``None`` when nobody knows the price."""
+        if usage is None:
+            return None
+        if deployment.priced:
+            return deployment.cost(usage)
+        key = (deployment.id, model)
+        found = self._prices.get(key)
+        if found is None:
+            base = self._entries[deployment.id]["model_info"].get("base_model")
+            name = (base if model == deployment.model else None) or deployment.row.litellm_model(
+                model
+            )
+            found = self._prices[key] = PriceList.of(name, name.partition("/")[0])
+        return found.cost(usage)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def warm_up(self) -> None:
+        """Go the code path of every plan once, without sending anything: what is imported late is there."""
+        for deployment in self.deployments.values():
+            planned = self._plan(deployment, deployment.model)
+            if planned is not None:
+                await warm_up(planned)
+            self.price(deployment, deployment.model, Usage(1, 1, 2))
+
+    async def aclose(self) -> None:
+        """Close the clients that LiteLLM made by itself, if a provider needed them."""
+        if any(d.row.protocol == "other" for d in self.deployments.values()):
+            await close_clients()
+
+
+async def _prepare(
+    planned: Plan, messages: list[Any], params: dict[str, Any], *, stream: bool
+) -> Prepared:
+    try:
+        return await planned.prepare(messages, params, stream=stream)
+    except Exception as error:
+        raise RefusedLocallyError(type(error).__name__) from error
+
+
+def _identity(entry: Mapping[str, Any], settings: Settings) -> str:
+    """What a deployment connects to, and as whom; a digest, since the key is part of it."""
+    params = entry["litellm_params"]
+    parts = [entry["model_info"]["id"], str(settings.connect_timeout)]
+    parts += [str(params.get(n)) for n in ("api_base", "api_key", "api_version", "organization")]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""What tokens cost: by the configured prices, else by LiteLLM's price list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_unified.engine.imports import LiteLLMUsage, litellm
+from llm_unified.response import Usage
+
+__all__ = ["PriceList"]
+
+_PLAIN = (
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """US dollars per token of one model, looked up once. ``None`` everywhere: nobody knows."""
+
+    name: str
+    """As LiteLLM's price list calls the model."""
+    vendor: str
+    prompt: float | None
+    completion: float | None
+    cached: float | None = None
+    cache_write: float | None = None
+    tiered: bool = False
+    """The price depends on the amount: LiteLLM reckons each answer by itself."""
+
+    @classmethod
+    def of(cls, name: str, vendor: str) -> PriceList:
+        """From LiteLLM's price list."""
+        try:
+            info: Mapping[str, Any] = litellm.get_model_info(name, vendor)
+        except Exception:  # noqa: BLE001 - LiteLLM raises a bare Exception for an unknown model
+            return cls(name, vendor, None, None)
+        prompt, completion, cached, written = (info.get(key) for key in _PLAIN)
+        tiered = any(value and ("_above_" in key) for key, value in info.items())
+        return cls(name, vendor, prompt, completion, cached, written, tiered)
+
+    def cost(self, usage: Usage) -> float | None:
+        """US dollars of these tokens; ``None`` when nobody knows the price.
+
+        Source of the formula: LiteLLM's ``generic_cost_per_token``: cached and written tokens are part of
+        the prompt's and have prices of their own.
+        """
+        if self.tiered:
+            return self._by_litellm(usage)
+        if not self.prompt and not self.completion:
+            return None
+        plain = self.prompt or 0.0
+        special = usage.cached_tokens + usage.cache_write_tokens
+        return (
+            max(0, usage.prompt_tokens - special) * plain
+            + usage.cached_tokens * (plain if self.cached is None else self.cached)
+            + usage.cache_write_tokens * (plain if self.cache_write is None else self.cache_write)
+            + usage.completion_tokens * (self.completion or 0.0)
+        )
+
+    def _by_litellm(self, usage: Usage) -> float | None:
+        counted = LiteLLMUsage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.total_tokens,
+            cache_read_input_tokens=usage.cached_tokens,
+            cache_creation_input_tokens=usage.cache_write_tokens,
+        )
+        try:
+            prompt, completion = litellm.cost_per_token(
+                model=self.name,
+                custom_llm_provider=self.vendor,
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+                usage_object=counted,
+            )
+        except Exception:  # noqa: BLE001 - as above
+            return None
+        return (prompt + completion) or None

@@ -1,0 +1,113 @@
+"""The life of a service: built with the first call, reloaded, closed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from llm_unified.calls.build import build_dispatcher, build_engine, importing
+from llm_unified.errors import ConfigurationError, ServiceClosedError
+from llm_unified.observe.book import Book
+from llm_unified.observe.logs import log
+from llm_unified.settings import Settings, load_settings
+from llm_unified.wire.background import BackgroundLoop
+from llm_unified.wire.threads import in_thread
+
+if TYPE_CHECKING:  # loaded with the first call
+    from llm_unified.calls.dispatcher import Dispatcher
+    from llm_unified.pool.standing import DeploymentState
+
+__all__ = ["Runtime"]
+
+_MARGIN_SECONDS: Final = 0.1
+"""So that a ping's own limit passes before that of the whole round."""
+
+
+class Runtime:
+    """What a service is made of, and its condition. Safe from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.book = Book(settings.chain)
+        self.background = BackgroundLoop()
+        self.dispatcher: Dispatcher | None = None
+        self.closed = False
+
+    async def ready(self) -> Dispatcher:
+        """What carries out the calls. The first caller has it built, in a thread of its own, so that no
+        event loop stalls and no executor of the application is waited for.
+
+        Raises:
+            ServiceClosedError: after `close`.
+            ConfigurationError: the embedded model cannot run, or a package is missing.
+        """
+        if self.closed:
+            raise ServiceClosedError("this service was closed; build a new UnifiedLLMService")
+        built = self.dispatcher
+        return await in_thread(self._build) if built is None else built
+
+    def _build(self) -> Dispatcher:
+        with importing():
+            if self.dispatcher is None:
+                self.dispatcher = build_dispatcher(self.settings, self.book.attempt)
+            return self.dispatcher
+
+    async def warm(self, seconds: float) -> dict[str, bool]:
+        """Ping all deployments of the chain within so many seconds, loading included; never raises."""
+        found = dict.fromkeys(self.settings.chain, False)
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                dispatcher = await self.ready()
+                from llm_unified.calls.ping import warm
+
+                left = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+                await warm(
+                    dispatcher,
+                    self.settings.chain,
+                    found,
+                    probe=self.settings.warm_probe,
+                    seconds=left - _MARGIN_SECONDS,
+                )
+        except Exception as error:  # noqa: BLE001 - a cold start is slow, not wrong
+            log("warning", "warm_up_incomplete", error=type(error).__name__, **found)
+        return found
+
+    def states(self, provider: str) -> list[DeploymentState]:
+        """How each deployment of this provider stands; nothing before the first call."""
+        return [] if self.dispatcher is None else self.dispatcher.rotation.state(provider)
+
+    async def reload(self, settings: Settings | None) -> Settings:
+        """Swap the configuration; the settings now in force.
+
+        Raises:
+            ConfigurationError: with every problem; the old configuration goes on.
+        """
+        try:
+            new = await in_thread(load_settings) if settings is None else settings
+            await in_thread(self._swap, new)
+        except ConfigurationError as error:
+            log("error", "reload_refused", problems=list(error.problems))
+            raise
+        log("info", "reloaded", chain=list(new.chain), pool_size=new.pool_size)
+        return new
+
+    def _swap(self, settings: Settings) -> None:
+        with importing():
+            if self.dispatcher is not None:
+                self.dispatcher.replace(build_engine(settings))
+            self.book.keep(settings.chain)
+            self.settings = settings
+
+    async def aclose(self) -> None:
+        """Close all sockets and the background loop."""
+        self.closed = True
+        if self.dispatcher is not None:
+            await self.dispatcher.aclose()
+        await in_thread(self.background.close)
+
+    def close(self) -> None:
+        """`aclose`, synchronous."""
+        self.closed = True
+        if self.dispatcher is not None:
+            self.background.run(self.dispatcher.aclose())
+        self.background.close()

@@ -1,0 +1,30 @@
+"""Azure OpenAI: OpenAI's bodies at an address that names the deployment and the API version.
+
+Source: "Azure OpenAI in Azure AI Foundry Models REST API reference".
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from llm_unified.vendors.base import Access, Vendor
+
+__all__ = ["AZURE"]
+
+
+def _url(access: Access, model: str, operation: str) -> str:
+    version = quote(access.api_version, safe="")
+    deployment = quote(model, safe="")
+    return f"{access.base}/openai/deployments/{deployment}/{operation}?api-version={version}"
+
+
+AZURE = Vendor(
+    protocol="azure",
+    litellm_name="azure",
+    chat_url=lambda access, model: _url(access, model, "chat/completions"),
+    models_url=lambda access: (
+        f"{access.base}/openai/models?api-version={quote(access.api_version, safe='')}"
+    ),
+    headers=lambda access: {"api-key": access.key},
+    embeddings_url=lambda access, model: _url(access, model, "embeddings"),
+)

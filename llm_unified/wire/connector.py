@@ -1,0 +1,122 @@
+"""aiohttp's connector, particular about which connection carries a second request.
+
+HTTP/1.1 has no way to tell whose answer some bytes are: a connection on which anything arrives between two
+requests (a late second answer, a farewell, an end) would hand it to the next caller. So each connection's
+bytes pass a `_Watch`, which drops the connection when nobody asked for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextvars import ContextVar
+from typing import Any, Final
+
+import aiohttp
+
+from llm_unified.wire.abandon import forget
+from llm_unified.wire.exchange import Exchange
+from llm_unified.wire.sockets import Resolver, is_readable, open_socket
+
+__all__ = ["CHECKOUT", "Connector"]
+
+CHECKOUT: Final[ContextVar[tuple[Exchange, bool]]] = ContextVar("llm_unified_checkout")
+"""Whom the next connection of this task is for, and whether it must be a new one."""
+
+_DNS_CACHE_SECONDS: Final = 60
+
+
+class _Watch(asyncio.Protocol):
+    """Stands between a transport and aiohttp's protocol: notes that an answer came, refuses what nobody asked for."""
+
+    __slots__ = ("connection", "exchange", "handler", "transport", "watches")
+
+    def __init__(self, transport: asyncio.Transport, handler: Any, watches: set[_Watch]) -> None:
+        self.transport, self.handler, self.watches = transport, handler, watches
+        self.exchange: Exchange | None = None
+        self.connection: aiohttp.connector.Connection | None = None
+        watches.add(self)
+        transport.set_protocol(self)
+
+    def begin(self, connection: aiohttp.connector.Connection, exchange: Exchange) -> None:
+        self.connection, self.exchange = connection, exchange
+        connection.add_callback(self.end)
+
+    def end(self) -> None:
+        self.connection = self.exchange = None
+
+    def data_received(self, data: bytes) -> None:
+        if self.exchange is not None and not self.exchange.answered:
+            self.exchange.answered = True
+            # aiohttp forgets the headers if what comes with them is garbled; the status is a verdict all the same.
+            head, blank, data = data.partition(b"\r\n\r\n")
+            self.handler.data_received(head + blank)
+            if not data:
+                return
+        if self.exchange is None:
+            self.transport.abort()
+        else:
+            self.handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        result: bool | None = self.handler.eof_received()
+        return result
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.watches.discard(self)
+        self.handler.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self.handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.handler.resume_writing()
+
+
+class Connector(aiohttp.TCPConnector):
+    """Connections of one deployment; at most ``limit`` of them (0: as many as needed)."""
+
+    def __init__(self, *, ssl: Any, limit: int, idle_seconds: float) -> None:
+        """A connection that was idle for longer than ``idle_seconds`` is not used again."""
+        super().__init__(
+            ssl=ssl,
+            limit=limit,
+            keepalive_timeout=idle_seconds,
+            ttl_dns_cache=_DNS_CACHE_SECONDS,
+            resolver=Resolver(),
+            socket_factory=open_socket,
+        )
+        self._watches: set[_Watch] = set()
+        self._pid = os.getpid()
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> aiohttp.connector.Connection:  # noqa: ASYNC109 - aiohttp's own
+        """A new connection, or one that is as good as new."""
+        exchange, fresh = CHECKOUT.get()
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            transport, protocol = connection.transport, connection.protocol
+            if transport is None or protocol is None:  # gone while it was handed over
+                return connection
+            watch = transport.get_protocol()
+            reused = isinstance(watch, _Watch)
+            if not isinstance(watch, _Watch):
+                watch = _Watch(transport, protocol, self._watches)
+            elif fresh or protocol.should_close or is_readable(transport):
+                connection.close()
+                continue
+            watch.begin(connection, exchange)
+            exchange.reused = reused
+            return connection
+
+    def abandon(self) -> None:
+        """Drop everything without the loop, which stands still, is gone, or is another process's."""
+        self._closed = True
+        dead = self._loop.is_closed() or self._pid != os.getpid()
+        for watch in list(self._watches):
+            if watch.connection is not None:
+                watch.connection.close()  # of a closed connector: it only forgets its protocol
+            if dead:
+                forget(watch.transport)
+            else:
+                watch.transport.abort()
+        self._watches.clear()
