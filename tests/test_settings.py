@@ -421,6 +421,7 @@ def test_arguments_are_called_like_variables():
     assert "did you mean pool_size?" in problem
     (problem,) = problems(OPENAI, providers={"openai": {"modle": 3}})
     assert "did you mean model?" in problem
+    assert load_settings({}, providers={"Groq": {"api_key": "k"}}).chain == ("groq",)
 
 
 def test_the_environment_is_the_processs_own_by_default(monkeypatch):
@@ -600,6 +601,11 @@ def test_a_key_that_cannot_travel_in_a_header_is_refused(text):
             "providers.groq.deployments[0] must be made",
         ),
         ({"providers": {"Bad Name": {}}}, "is no name"),
+        ({"providers": {"groq": {"api_key_env": "K"}}}, "groq.api_key_env is for YAML alone"),
+        (
+            {"providers": {"groq": {"deployments": [{"timeout": 1}]}}},
+            "[0].timeout is an unknown key",
+        ),
         ({"pool_size": [3]}, "pool_size must be one value"),
         ({"timeout": {"a": 1}}, "timeout must be one value"),
         ({"pool_size": True}, "pool_size must be a whole number between 1 and 64"),
@@ -683,6 +689,15 @@ def test_a_secret_in_any_variable_shows_up_nowhere(variable):
                 continue  # a path is shown, so that it can be corrected
             if not variable.endswith(("MODEL", "DEPLOYMENT", "VERSION", "ORGANIZATION")):
                 assert SECRET not in text + repr(logs)
+
+
+def test_the_debug_log_of_pydantic_settings_has_no_key(monkeypatch, caplog):
+    """It prints what its sources say where ``PYDANTIC_SETTINGS_DEBUG`` is set."""
+    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
+    caplog.set_level("DEBUG", "pydantic_settings")
+    load_settings({"OPENAI_API_KEY": SECRET, "LLM_REDIS_URL": f"redis://:{SECRET}@h/0"}, retries=1)
+    assert "retries" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_secrets_lists_what_must_be_blanked_out():

@@ -96,6 +96,9 @@ class Source(PydanticBaseSettingsSource):
 
     def keys(self, loc: Loc, value: Any, place: Place) -> tuple[list[str], Place]:
         """Return keys, and where they come from."""
+        if str(loc[-1]).endswith("_env"):
+            self.problems.append(f"{place.where} is for YAML alone. Pass the key as `api_key`.")
+            return [], place
         value = _reveal(value)
         texts = [str(_reveal(v)) for v in value] if _is_list(value) else str(value).split(",")
         return self.key_file(texts[0], place) if loc[-1] == "api_key_file" else (texts, place)
@@ -156,7 +159,7 @@ class Source(PydanticBaseSettingsSource):
             text = f"{place.where} names a file that cannot be read ({why}). Check the mount."
             self.problems.append(text)
             return [], place
-        if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        if os.name == "posix" and stat.S_ISREG(mode) and mode & stat.S_IROTH:
             remark = f"{place.where} names a key file that every user of the machine can read."
             self.events.append(("info", "key_file_readable", {"remark": remark}))
         keys = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
@@ -245,7 +248,7 @@ class Arguments(Nested):
         for name, value in overrides.items():
             if name in Written.model_fields:
                 self.walk({name: value})
-            elif (loc := known.get(name)) and value is not None:
+            elif (loc := known.get(name.lower())) and value is not None:
                 self.read(loc, value, self.place(loc))
             elif not loc:
                 hint = did_you_mean(name, (*Written.model_fields, *known)) or "."
