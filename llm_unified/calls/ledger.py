@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from llm_unified.failures.table import KEY_KINDS
-from llm_unified.observe.logs import log
+from llm_unified.logs import log
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.lease import Lease
@@ -35,6 +35,11 @@ class Ledger:
         self.recovered(lease)
         self._publish(attempt, counted)
 
+    def answering(self, lease: Lease) -> None:
+        """The first content of a stream came: a probe has succeeded."""
+        if lease.answering():
+            self._withdraw(lease.deployment)
+
     def recovered(self, lease: Lease) -> None:
         """The deployment is well again; other processes shall know."""
         deployment = lease.deployment
@@ -62,7 +67,7 @@ class Ledger:
         cooldown = lease.failed(kind, retry_after=attempt.retry_after, overridden=overridden)
         if cooldown and self.fleet is not None:
             ids = [d.id for d in self._rotation.affected(deployment, kind)]
-            self.fleet.publish(ids, kind, cooldown)
+            self.fleet.publish(ids, kind, cooldown, asked_for=attempt.retry_after is not None)
         self._publish(attempt, counted)
         self._log(deployment, attempt, kind, cooldown, overridden=overridden)
 

@@ -17,7 +17,7 @@ from llm_unified.settings.options import did_you_mean, typos, unread
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from llm_unified.observe.logs import Level
+    from llm_unified.logs import Level
     from llm_unified.settings.sources import Event, Loc, Place, Source
 
 __all__ = ["ENV_FILE_NOT_READ", "NOTHING", "Assembly", "assemble"]

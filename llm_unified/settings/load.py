@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.errors import ConfigurationError
-from llm_unified.observe.logs import log
+from llm_unified.logs import log
 from llm_unified.settings.assembly import ENV_FILE_NOT_READ, NOTHING, Assembly, assemble
 from llm_unified.settings.kinds import unquoted
 from llm_unified.settings.options import CONFIG_FILE, ENV_FILE

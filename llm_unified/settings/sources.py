@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 from pydantic_settings import DotEnvSettingsSource, PydanticBaseSettingsSource
 
-from llm_unified.observe.logs import Level
+from llm_unified.logs import Level
 from llm_unified.settings.kinds import did_you_mean, printable, unquoted
 from llm_unified.settings.model import KEY_REFERENCES, PROVIDER_KEYS, SPELLINGS, Written
 from llm_unified.settings.options import VARIABLES
