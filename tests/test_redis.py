@@ -92,7 +92,7 @@ async def test_a_recovery_is_told_as_well(sim: Simulator, redis: Redis) -> None:
         assert one._dispatcher.after.shared is not None
         await one._dispatcher.after.shared.aclose()
         sim.groq.script(faults.status(400))
-        one._dispatcher.rotation._clock = lambda: 1e9  # long after
+        one._dispatcher.rotation._terms.clock = lambda: 1e9  # long after
         one._dispatcher.after.shared._looked = 1e18
         assert (await one.generate_response_async(HELLO)).provider == "openai"
         await one._dispatcher.after.shared.aclose()

@@ -54,7 +54,7 @@ class Clock:
 def with_clock(service: UnifiedLLMService) -> Clock:
     clock = Clock()
     assert service._dispatcher is not None
-    service._dispatcher.rotation._clock = clock
+    service._dispatcher.rotation._terms.clock = clock
     return clock
 
 

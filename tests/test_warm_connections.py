@@ -207,7 +207,7 @@ async def test_copies_of_one_endpoint_share_its_trial(sim: Simulator) -> None:
         sim.openai.refuse()
         assert await service.warm_connections() == {"openai": False}
         sim.openai.listen()
-        (await service.dispatcher()).rotation._clock = lambda: time.monotonic() + 20.0
+        (await service.dispatcher()).rotation._terms.clock = lambda: time.monotonic() + 20.0
         assert await service.warm_connections() == {"openai": True}
         first, *others = sim.openai.requests
         assert len(others) == 2
@@ -223,7 +223,7 @@ async def test_a_cancelled_warm_up_blocks_no_trial(sim: Simulator) -> None:
         sim.openai.listen()
         sim.openai.always(faults.blackhole())
         rotation = (await service.dispatcher()).rotation
-        rotation._clock = lambda: time.monotonic() + 20.0
+        rotation._terms.clock = lambda: time.monotonic() + 20.0
         task = asyncio.create_task(service.warm_connections())
         await sim.openai.wait_for_async(requests=1)
         assert rotation.pick("openai") is None  # the trial is the ping's
