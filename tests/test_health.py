@@ -18,7 +18,10 @@ K = FailureKind
 
 
 def standing(
-    id_: str, cooldown_seconds: float = 0.0, kind: FailureKind | None = None, half_open: bool = False
+    id_: str,
+    cooldown_seconds: float = 0.0,
+    kind: FailureKind | None = None,
+    half_open: bool = False,
 ) -> DeploymentState:
     deployment = Deployment(id_, "openai", "m", "openai/m", endpoint="e", credential="c")
     return DeploymentState(deployment, cooldown_seconds, kind, half_open)

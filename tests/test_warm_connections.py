@@ -23,7 +23,9 @@ def service_of(sim: Simulator, *names: str, **settings: Any) -> UnifiedLLMServic
 
 
 @pytest.mark.parametrize("probe", PROBES)
-async def test_every_deployment_gets_its_connection_and_keeps_it(sim: Simulator, probe: str) -> None:
+async def test_every_deployment_gets_its_connection_and_keeps_it(
+    sim: Simulator, probe: str
+) -> None:
     """One connection per deployment, all providers at once; its next request takes it."""
     async with service_of(sim, warm_probe=probe, pool_size=3) as service:
         assert await service.warm_connections() == dict.fromkeys(ORDER, True)
