@@ -7,9 +7,11 @@ threads. A forked child starts a loop of its own.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -20,6 +22,7 @@ __all__ = ["BackgroundLoop", "refuse_inside_loop"]
 
 T = TypeVar("T")
 _JOIN_SECONDS: Final = 10.0
+_ALL: Final[weakref.WeakSet[BackgroundLoop]] = weakref.WeakSet()
 
 
 def refuse_inside_loop(called: str, instead: str) -> None:
@@ -45,8 +48,10 @@ class BackgroundLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = asyncio.Event()
+        self._exiting = False
         self.closed = False
         """For good."""
+        _ALL.add(self)
         after_fork(self)
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -85,6 +90,8 @@ class BackgroundLoop:
         except concurrent.futures.CancelledError:
             if loop is not None and loop is self._loop:
                 raise
+            if self._exiting:  # a daemon thread: it stands still until the process is gone, as all of them do
+                threading.Event().wait()
             raise ServiceClosedError("the service was closed during this call") from None
         except BaseException:
             future.cancel()  # KeyboardInterrupt arrives in this thread, not in that one
@@ -115,10 +122,13 @@ class BackgroundLoop:
         """The loop, if it was started."""
         return self._loop
 
-    def close(self) -> None:
-        """Stop the loop and end its thread, for good. What runs there is cancelled."""
+    def close(self, *, exiting: bool = False) -> None:
+        """Stop the loop and end its thread, for good. What runs there is cancelled.
+
+        ``exiting``: the interpreter ends, and with it the threads that wait for an answer.
+        """
         with self._lock:
-            self.closed = True
+            self.closed, self._exiting = True, exiting
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
             if loop is None or thread is None:
                 return
@@ -135,3 +145,10 @@ class BackgroundLoop:
 def _run(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(stopping.wait())
+
+
+@atexit.register
+def _close_all() -> None:
+    """Let the loops end as loops do: what is still open in them is closed, and nothing warns of it."""
+    for background in list(_ALL):
+        background.close(exiting=True)
