@@ -14,7 +14,10 @@ __all__ = ["ForkSafeLock"]
 
 
 class ForkSafeLock:
-    """`threading.Lock` as a context manager; a forked child finds it free.
+    """`threading.RLock` as a context manager; a forked child finds it free.
+
+    Reentrant, because the garbage collector may finalize a stream in the middle of the thread's own section,
+    and a finalizer that waits for its own thread waits for ever.
 
     What it guards may be half changed in the child if a thread of the parent was inside at the fork. Use it
     for short sections whose half-way states are valid.
@@ -23,7 +26,7 @@ class ForkSafeLock:
     __slots__ = ("__weakref__", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _ALL.add(self)
 
     def __enter__(self) -> None:
@@ -38,7 +41,7 @@ class ForkSafeLock:
         self._lock.release()
 
     def _renew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _ALL: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from llm_unified.calls.build import build_dispatcher, build_engine, importing
 from llm_unified.errors import ConfigurationError, ServiceClosedError
+from llm_unified.logs import log
 from llm_unified.observe.book import Book
-from llm_unified.observe.logs import log
 from llm_unified.settings import Settings, load_settings
 from llm_unified.wire.background import BackgroundLoop
 from llm_unified.wire.threads import in_thread

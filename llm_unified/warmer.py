@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
 
 from llm_unified.errors import ServiceClosedError
-from llm_unified.observe.logs import log
+from llm_unified.logs import log
 from llm_unified.response import Attempt
 from llm_unified.schedule import WarmState, due, next_ping
 from llm_unified.service import UnifiedLLMService, get_llm_service

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import yarl
 
@@ -57,9 +57,9 @@ class Peer:
     requests: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     async def send(self, data: bytes) -> None:
+        """Raises ``ConnectionError`` when the client is gone; `Upstream` swallows it."""
         self.writer.write(data)
-        with contextlib.suppress(ConnectionError):
-            await self.writer.drain()
+        await self.writer.drain()
 
     async def gone(self) -> None:
         """Wait until the client has closed its end; what it still sends is dropped."""
@@ -74,6 +74,13 @@ class Peer:
         self.writer.transport.abort()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until it is so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - there is nothing that could be waited for
+            await asyncio.sleep(0)
+
+
 class Upstream:
     """Answers with one step of ``script`` for each request, the last one again and again."""
 
@@ -85,7 +92,7 @@ class Upstream:
         self._tasks: set[asyncio.Task[None]] = set()
         self.changed = asyncio.Condition()
 
-    async def __aenter__(self) -> Upstream:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -30,6 +30,8 @@ Work = Callable[[PendingAttempt, bool], Awaitable[Any]]
 _CALLERS_FAULT: Final = frozenset({K.BAD_REQUEST, K.CONTEXT_LENGTH, K.CONTENT_POLICY})
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
+_PROBE_MARGIN_SECONDS: Final = 1.0
+"""A probe belongs to its attempt for so long after the attempt's limit: it takes a moment to end."""
 
 
 class Chain:
@@ -174,7 +176,7 @@ class Chain:
             return None if deployment is None else self._rotation.lease(deployment)
         return self._rotation.acquire(
             provider,
-            budget=max(0.0, self.trail.remaining),
+            budget=self._seconds(provider)[0] + _PROBE_MARGIN_SECONDS,
             without=frozenset(self.trail.credentials),
             soonest=provider == self._soonest,
             last_resort=self._last_resort,
@@ -190,20 +192,26 @@ class Chain:
         if self._closed():
             lease.released()
             raise ServiceClosedError("the service was closed during this call")
-        configured = self.settings.provider(provider).timeout or self.settings.timeout
-        timeout = request.timeout or configured
-        later = len(self._order) - 1 - self._order.index(provider)
-        seconds = attempt_budget(timeout=timeout, remaining=trail.remaining, later=later)
-        if request.stream:
-            configured = min(configured, self.settings.first_token_timeout)
-            seconds = min(seconds, self.settings.first_token_timeout)
+        seconds, own_limit = self._seconds(provider)
         if seconds <= 0.0:
             lease.released()
             raise self._nobody()
-        own_limit = request.timeout is not None and seconds == request.timeout < configured
         return PendingAttempt(
             request, trail, lease, self._ledger, seconds=seconds, own_limit=own_limit
         )
+
+    def _seconds(self, provider: str) -> tuple[float, bool]:
+        """How long one attempt at it may take, and whether that is the caller's own limit."""
+        configured = self.settings.provider(provider).timeout or self.settings.timeout
+        asked = self.request.timeout
+        later = len(self._order) - 1 - self._order.index(provider)
+        seconds = attempt_budget(
+            timeout=asked or configured, remaining=self.trail.remaining, later=later
+        )
+        if self.request.stream:
+            configured = min(configured, self.settings.first_token_timeout)
+            seconds = min(seconds, self.settings.first_token_timeout)
+        return seconds, asked is not None and seconds == asked < configured
 
     def most_seconds(self, attempt: PendingAttempt) -> float:
         """How long a stream may show signs of life without content: the others must stay reachable."""

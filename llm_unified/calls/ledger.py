@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from llm_unified.failures.table import FOLLOWS, KEY_KINDS, Consequence
-from llm_unified.observe.logs import log
+from llm_unified.logs import log
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.lease import Lease
@@ -36,6 +36,11 @@ class Ledger:
         """A real answer: failures are forgotten."""
         self.recovered(lease)
         self._publish(attempt, counted)
+
+    def answering(self, lease: Lease) -> None:
+        """The first content of a stream came: a probe has succeeded."""
+        if lease.answering():
+            self._withdraw(lease.deployment)
 
     def recovered(self, lease: Lease) -> None:
         """The deployment is well again; other processes shall know."""

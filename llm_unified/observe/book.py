@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from llm_unified.errors import LLMError
+from llm_unified.logs import log
 from llm_unified.observe.health import Health
-from llm_unified.observe.logs import log
 from llm_unified.observe.stats import Stats
 from llm_unified.response import Attempt
 

@@ -26,13 +26,16 @@ __all__ = [
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """A longer answer is no answer."""
 MAX_STREAM_BYTES: Final = 128 * 1024 * 1024
-"""A longer stream is no answer; an event of OpenAI's wire takes some 300 bytes for one token."""
+"""A longer stream is no answer; an event of OpenAI's wire takes some 300 bytes for one token. A compressed
+one, which nobody asked for, may be as long as an answer."""
 MAX_ERROR_BYTES: Final = 64 * 1024
 """So much of a refusal's body is read."""
 PIECE_BYTES: Final = 64 * 1024
-_PIECES_AT_A_TIME: Final = 4
-"""Between these the event loop runs."""
+_PIECE_COST_BYTES: Final = 4096
+"""What the smallest piece counts for: after every `PIECE_BYTES` the event loop runs."""
 _MAX_CODINGS: Final = 2
+_MAX_GZIP_MEMBERS: Final = 10_000
+"""An empty one takes twenty bytes and costs as much as a piece."""
 _MAX_JSON_VALUES: Final = 2_000_000
 """Commas in one answer. Parsing holds the interpreter's lock: 32 MB of ``[0,0,…`` would stop the loop for seconds."""
 _MANY_BYTES: Final = 1024 * 1024
@@ -56,6 +59,7 @@ class _Zlib:
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
         self._inner: Any = None
+        self._members = 0
         self.ended = False
 
     def _start(self, data: bytes) -> None:
@@ -68,6 +72,9 @@ class _Zlib:
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._inner is None or (self._inner.eof and self._gzip):
+                self._members += 1
+                if self._members > _MAX_GZIP_MEMBERS:
+                    raise zlib.error
                 self._start(data)
                 self.ended = False
             elif self._inner.eof:
@@ -152,7 +159,7 @@ def _codings(header: str) -> list[_Coding]:
 class BodyReader:
     """Reads one body to its end, decoded."""
 
-    __slots__ = ("_codings", "_content", "_counts", "_fault", "_limit", "_pieces", "_turn")
+    __slots__ = ("_codings", "_content", "_counts", "_fault", "_limit", "_pieces", "_work")
 
     def __init__(self, content: aiohttp.StreamReader, encoding: str, limit: int) -> None:
         """``encoding`` is the ``Content-Encoding`` header, ``limit`` the most bytes, decoded or not.
@@ -165,7 +172,7 @@ class BodyReader:
         self._counts = [0] * (1 + len(self._codings))
         self._pieces: Iterator[bytes] | None = None
         self._fault: Exception | None = None
-        self._turn = 0
+        self._work = 0
 
     async def read(self) -> bytes:
         """The next piece, ``b""`` at the end.
@@ -190,8 +197,8 @@ class BodyReader:
             self._pieces = self._decode(piece)
 
     async def _next_piece(self) -> bytes:
-        self._turn += 1
-        if self._turn % _PIECES_AT_A_TIME == 0:
+        if self._work >= PIECE_BYTES:
+            self._work = 0
             await asyncio.sleep(0)
         try:
             piece = next(self._pieces or iter(()), None)
@@ -201,7 +208,9 @@ class BodyReader:
             raise BodyError(_DAMAGED) from None
         if piece is None:
             self._pieces = None
-        return piece or b""
+            return b""
+        self._work += len(piece) + _PIECE_COST_BYTES
+        return piece
 
     def _count(self, level: int, data: bytes) -> None:
         self._counts[level] += len(data)
@@ -251,7 +260,7 @@ def _undelivered(content: aiohttp.StreamReader) -> bytes:
     fault = content.exception()
     if fault is None:
         return b""
-    content.set_exception(None)  # type: ignore[arg-type]  # `exception` gives what was set
+    content.set_exception(None)  # type: ignore[arg-type] # what `exception` gives before any fault
     try:
         return content.read_nowait()
     finally:

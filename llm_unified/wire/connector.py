@@ -8,7 +8,9 @@ bytes pass a `_Watch`, which drops the connection when nobody asked for them.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import weakref
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from llm_unified.wire.abandon import forget
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.sockets import Resolver, is_readable, open_socket
 
-__all__ = ["CHECKOUT", "Connector"]
+__all__ = ["CHECKOUT", "Connector", "attend"]
 
 CHECKOUT: Final[ContextVar[tuple[Exchange, bool]]] = ContextVar("llm_unified_checkout")
 """Whom the next connection of this task is for, and whether it must be a new one."""
@@ -29,12 +31,13 @@ _DNS_CACHE_SECONDS: Final = 60
 class _Watch(asyncio.Protocol):
     """Stands between a transport and aiohttp's protocol: notes that an answer came, refuses what nobody asked for."""
 
-    __slots__ = ("connection", "exchange", "handler", "transport", "watches")
+    __slots__ = ("connection", "content", "exchange", "handler", "transport", "watches")
 
     def __init__(self, transport: asyncio.Transport, handler: Any, watches: set[_Watch]) -> None:
         self.transport, self.handler, self.watches = transport, handler, watches
         self.exchange: Exchange | None = None
         self.connection: aiohttp.connector.Connection | None = None
+        self.content: aiohttp.StreamReader | None = None
         watches.add(self)
         transport.set_protocol(self)
 
@@ -43,7 +46,7 @@ class _Watch(asyncio.Protocol):
         connection.add_callback(self.end)
 
     def end(self) -> None:
-        self.connection = self.exchange = None
+        self.connection = self.exchange = self.content = None
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None and not self.exchange.answered:
@@ -65,12 +68,42 @@ class _Watch(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.watches.discard(self)
         self.handler.connection_lost(exc)
+        if self.content is not None:
+            _break(self.content)
 
     def pause_writing(self) -> None:
         self.handler.pause_writing()
 
     def resume_writing(self) -> None:
         self.handler.resume_writing()
+
+
+def _break(content: aiohttp.StreamReader) -> None:
+    """Whoever waits for more of this body waits in vain; aiohttp says so for a cut one, not for a garbled one."""
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(aiohttp.ClientPayloadError())
+
+
+def attend(response: aiohttp.ClientResponse) -> None:
+    """See to it that the end of the connection is an end of the body."""
+    connection = response.connection
+    if connection is None:  # the body came with the headers
+        return
+    watch = connection.transport.get_protocol() if connection.transport is not None else None
+    if isinstance(watch, _Watch):
+        watch.content = response.content
+    else:
+        _break(response.content)
+
+
+_OPEN: Final[weakref.WeakSet[Connector]] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_with_the_process() -> None:
+    """The kernel closes what is open; aiohttp's finalisers need not complain of that, nor reach into a frozen loop."""
+    for connector in list(_OPEN):
+        connector._closed = True  # noqa: SLF001 - what its own `close` sets first
 
 
 class Connector(aiohttp.TCPConnector):
@@ -87,6 +120,7 @@ class Connector(aiohttp.TCPConnector):
             socket_factory=open_socket,
         )
         self._watches: set[_Watch] = set()
+        _OPEN.add(self)
         self._pid = os.getpid()
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> aiohttp.connector.Connection:  # noqa: ASYNC109 - aiohttp's own

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import Final
 
+import yarl
+
+from llm_unified.failures.envelope import VendorError
 from llm_unified.response import FailureKind
-
-if TYPE_CHECKING:
-    import yarl
-
-    from llm_unified.failures.envelope import VendorError
 
 __all__ = ["Exchange", "HttpRequest", "SecretHeaders", "WireError"]
 
@@ -126,17 +125,25 @@ class Exchange:
         vetted: dict[str, str] = {}
         ids: dict[str, str] = {}
         for name, value in headers:
-            key = name.lower()
-            if key in _READ or key.startswith(_READ_PREFIXES):
+            key = _key(name)
+            if key in _REQUEST_IDS:
+                ids[key] = value
+            elif key:
                 text = value[:_MAX_VALUE_CHARS]
                 vetted[key] = f"{vetted[key]}, {text}"[:_MAX_VALUE_CHARS] if key in vetted else text
-            elif key in _REQUEST_IDS:
-                ids[key] = value
         self.headers = vetted
         for key in _REQUEST_IDS:
             if key in ids:
                 self.request_id = None if _echoes(ids[key], request) else ids[key]
                 break
+
+
+@lru_cache(maxsize=512)
+def _key(name: str) -> str:
+    """The lower-case name of a header that is read, ``""`` of any other."""
+    key = name.lower()
+    known = key in _READ or key in _REQUEST_IDS or key.startswith(_READ_PREFIXES)
+    return key if known else ""
 
 
 def _echoes(value: str, request: HttpRequest) -> bool:

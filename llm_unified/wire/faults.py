@@ -12,7 +12,12 @@ from llm_unified.wire.body import BodyError
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.sse import BrokenEventError
 
-__all__ = ["note_fault"]
+__all__ = ["SentOnceError", "note_fault"]
+
+
+class SentOnceError(Exception):
+    """Hides its cause from aiohttp, which would send an idempotent request a second time."""
+
 
 _FAULTS: Final[tuple[tuple[type[BaseException], K, str], ...]] = (
     (aiohttp.ConnectionTimeoutError, K.TIMEOUT, "connect timeout"),
@@ -35,6 +40,8 @@ _FAULTS: Final[tuple[tuple[type[BaseException], K, str], ...]] = (
 
 def note_fault(exchange: Exchange, error: BaseException) -> None:
     """Write down what ``error`` means for the attempt."""
+    if isinstance(error, SentOnceError):
+        error = error.__cause__ or error
     if isinstance(error, BodyError | BrokenEventError):
         exchange.fail(K.INVALID_RESPONSE, str(error))
         return

@@ -17,7 +17,7 @@ from llm_unified.wire.body import (
 )
 from llm_unified.wire.exchange import Exchange, WireError
 from llm_unified.wire.faults import note_fault
-from llm_unified.wire.sse import EventParser
+from llm_unified.wire.sse import BrokenEventError, EventParser
 
 __all__ = ["Reply"]
 
@@ -44,6 +44,8 @@ class Reply:
 
     def _reader(self, limit: int) -> BodyReader:
         encoding = self._exchange.headers.get("content-encoding", "")
+        if encoding:  # nobody asked for a compressed stream, and it may be a bomb of comments
+            limit = MAX_ANSWER_BYTES
         return BodyReader(self._response.content, encoding, limit)
 
     async def json(self) -> Any:
@@ -90,19 +92,18 @@ class Reply:
     async def _read_remainder(self, content: aiohttp.StreamReader) -> None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_REMAINDER_SECONDS):
-                await content.readany()
-                while not content.is_eof() and content.total_bytes < MAX_STREAM_BYTES:
-                    await content.readany()
+                while await content.readany():
+                    pass
 
 
 class _Batches:
     """The iterator of `Reply.batches`; no generator, so nothing is left to be finalised if it is dropped."""
 
-    __slots__ = ("_exchange", "_over", "_parser", "_reader", "_reply")
+    __slots__ = ("_exchange", "_needs_end", "_over", "_parser", "_reader", "_reply")
 
     def __init__(self, reply: Reply, exchange: Exchange, end: str | None) -> None:
         self._reply, self._exchange = reply, exchange
-        self._parser = EventParser(end)
+        self._parser, self._needs_end = EventParser(end), end is not None
         self._reader: BodyReader | None = None
         self._over = False
 
@@ -125,6 +126,8 @@ class _Batches:
 
     async def _read(self, parser: EventParser) -> list[dict[str, Any]] | None:
         """What comes next; ``None`` at the end."""
+        if parser.broken:
+            raise BrokenEventError(parser.broken)
         if self._reader is None:
             self._reader = self._reply._reader(MAX_STREAM_BYTES)  # noqa: SLF001 - one mechanism
         while True:
@@ -133,7 +136,12 @@ class _Batches:
                 events = parser.feed(piece)
             else:
                 self._over = True
-                events = parser.finish()
+                try:
+                    events = parser.finish()
+                except BrokenEventError:
+                    if self._needs_end:  # cut, and so not ended; the caller sees that
+                        return None
+                    raise
             if parser.ended:
                 self._exchange.ended = True
             if events or parser.lines != lines or self._over or parser.ended:

@@ -9,7 +9,7 @@ import yarl
 
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
 
-__all__ = ["get", "post_headers", "post"]
+__all__ = ["get", "post", "post_headers"]
 
 USER_AGENT: Final = "llm-unified"
 _EVENTS: Final = "text/event-stream"

@@ -17,6 +17,8 @@ __all__ = ["MAX_EVENT_BYTES", "BrokenEventError", "EventParser"]
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """The longest line, and the most ``data`` of one event."""
 
+_LINE_COST_BYTES: Final = 48
+"""What one more line of an event takes beside its text."""
 _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 _BROKEN: Final = "broken event in the stream"
@@ -40,7 +42,6 @@ class EventParser:
         "_max_bytes",
         "_name",
         "_partial",
-        "_partial_bytes",
         "broken",
         "ended",
         "lines",
@@ -51,8 +52,7 @@ class EventParser:
         self._end = None if end is None else end.encode()
         self._end_text = end
         self._max_bytes = max_event_bytes
-        self._partial: list[bytes] = []  # a line whose end has not come
-        self._partial_bytes = 0
+        self._partial = bytearray()  # a line whose end has not come
         self._data: list[bytes] = []  # `data` lines of an event whose blank line has not come
         self._data_bytes = 0
         self._name = b""
@@ -89,9 +89,8 @@ class EventParser:
         events: list[dict[str, Any]] = []
         if lines:
             if self._partial:
-                lines[0] = b"".join((*self._partial, lines[0]))
+                lines[0] = bytes(self._partial) + lines[0]
                 self._partial.clear()
-                self._partial_bytes = 0
             self._read(lines, events)
         if rest and not self.ended and not self.broken:
             self._keep(rest)
@@ -150,7 +149,7 @@ class EventParser:
             self.ended = True
         elif text:
             self._data.append(value.removeprefix(b" "))
-            self._data_bytes += len(value)
+            self._data_bytes += len(value) + _LINE_COST_BYTES
             if self._data_bytes > self._max_bytes:
                 self.broken = f"event over {self._max_bytes} bytes"
 
@@ -176,11 +175,10 @@ class EventParser:
 
     def _keep(self, rest: bytes) -> None:
         """Keep the beginning of a line; an end marker needs no line end."""
-        self._partial.append(rest)
-        self._partial_bytes += len(rest)
-        if self._partial_bytes > self._max_bytes:
+        self._partial += rest
+        if len(self._partial) > self._max_bytes:
             self.broken = f"event over {self._max_bytes} bytes"
-        elif self._partial_bytes <= 64 and not self._data and self._end is not None:  # noqa: PLR2004
-            line = b"".join(self._partial)
-            if line.startswith(b"data:") and line[5:].strip() == self._end:
+        elif len(self._partial) <= 64 and not self._data and self._end is not None:  # noqa: PLR2004
+            name, _, value = self._partial.partition(b":")
+            if name == b"data" and value.strip() == self._end:
                 self.ended = True

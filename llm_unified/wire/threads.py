@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 __all__ = ["in_thread"]
 
@@ -31,7 +31,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         if error is not None:
             future.set_exception(error)
         else:
-            future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
+            future.set_result(cast("T", result))
 
     def run() -> None:
         result = error = None

@@ -15,24 +15,19 @@ import contextlib
 import io
 import ssl as tls
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
 import aiohttp
 import yarl
 
+from llm_unified.failures.envelope import read_error
 from llm_unified.response import FailureKind
 from llm_unified.wire.body import MAX_ERROR_BYTES, BodyReader
-from llm_unified.wire.connector import CHECKOUT, Connector
+from llm_unified.wire.connector import CHECKOUT, Connector, attend
 from llm_unified.wire.exchange import Exchange, HttpRequest, WireError
-from llm_unified.wire.faults import note_fault
+from llm_unified.wire.faults import SentOnceError, note_fault
 from llm_unified.wire.reply import Reply
-
-try:
-    from llm_unified.failures.envelope import read_error
-except ImportError:  # it lands with the rest of `failures/`
-
-    def read_error(body: bytes) -> None: ...  # type: ignore[misc]
-
 
 __all__ = ["BURST_IDLE_SECONDS", "ERROR_BODY_SECONDS", "TRUSTED_IDLE_SECONDS", "ConnectionPool"]
 
@@ -46,11 +41,9 @@ ERROR_BODY_SECONDS: Final = 1.0
 _MAX_REDIRECTS: Final = 3
 _LARGE_BODY_BYTES: Final = 1024 * 1024
 """From here on aiohttp wants a file, which it sends in pieces."""
+_STREAM_BUFFER_BYTES: Final = 64 * 1024
+"""Twice as much may wait for a slow reader."""
 _OWN_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-
-
-class _SentOnceError(Exception):
-    """Hides the cause from aiohttp, which would send an idempotent request a second time."""
 
 
 async def _send_once(
@@ -59,7 +52,19 @@ async def _send_once(
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        raise _SentOnceError from error
+        raise SentOnceError from error
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Sending:
+    """What `ConnectionPool.send` was asked for."""
+
+    session: aiohttp.ClientSession
+    request: HttpRequest
+    exchange: Exchange
+    _: KW_ONLY
+    fresh: bool
+    stream: bool
 
 
 class ConnectionPool:
@@ -89,7 +94,8 @@ class ConnectionPool:
     ) -> Reply:
         """Send it, and give the answer once its headers came with a 2xx status.
 
-        ``fresh`` asks for a connection that was not open before. The caller limits the time.
+        ``fresh`` asks for a connection that was not open before, ``stream`` for little buffering, so that a
+        slow reader slows its upstream down. The caller limits the time.
 
         Raises:
             WireError: anything else; the facts are in ``exchange``.
@@ -97,8 +103,9 @@ class ConnectionPool:
         kept = not self._kept_busy
         free = self._occupy(kept=kept)
         session = self._kept if kept else self._burst
+        sending = _Sending(session, request, exchange, fresh=fresh, stream=stream)
         try:
-            response = await self._follow(session, request, exchange, fresh=fresh)
+            response = await self._follow(sending)
         except BaseException:
             free()
             raise
@@ -107,18 +114,11 @@ class ConnectionPool:
             raise WireError(exchange.reason)
         return Reply(response, exchange, free)
 
-    async def _follow(
-        self,
-        session: aiohttp.ClientSession,
-        request: HttpRequest,
-        exchange: Exchange,
-        *,
-        fresh: bool,
-    ) -> aiohttp.ClientResponse | None:
-        """A 2xx answer, or ``None`` with what happened in ``exchange``."""
-        url = request.url
+    async def _follow(self, sending: _Sending) -> aiohttp.ClientResponse | None:
+        """A 2xx answer, or ``None`` with what happened in the exchange."""
+        url, exchange = sending.request.url, sending.exchange
         for _ in range(_MAX_REDIRECTS + 1):
-            response = await self._ask(session, request, url, exchange, fresh=fresh)
+            response = await self._ask(sending, url)
             if response is None:
                 return None
             if 200 <= response.status < 300:  # noqa: PLR2004
@@ -135,15 +135,8 @@ class ConnectionPool:
         exchange.fail(FailureKind.INVALID_RESPONSE, "redirected too often")
         return None
 
-    async def _ask(
-        self,
-        session: aiohttp.ClientSession,
-        request: HttpRequest,
-        url: yarl.URL,
-        exchange: Exchange,
-        *,
-        fresh: bool,
-    ) -> aiohttp.ClientResponse | None:
+    async def _ask(self, sending: _Sending, url: yarl.URL) -> aiohttp.ClientResponse | None:
+        request, exchange = sending.request, sending.exchange
         exchange.begin()
         if self._closed:
             exchange.fail(FailureKind.CONNECTION, "the service was closed")
@@ -151,24 +144,24 @@ class ConnectionPool:
         body: Any = request.body
         if body is not None and len(body) > _LARGE_BODY_BYTES:
             body = io.BytesIO(body)
-        token = CHECKOUT.set((exchange, fresh))
+        token = CHECKOUT.set((exchange, sending.fresh))
         try:
-            response = await session.request(
+            response = await sending.session.request(
                 request.method,
                 url,
                 data=body,
                 headers=request.headers.reveal(),
                 allow_redirects=False,
                 middlewares=None if request.method == "POST" else (_send_once,),
+                read_bufsize=_STREAM_BUFFER_BYTES if sending.stream else None,
             )
         except (ValueError, TypeError):  # a line break in a header, …: nothing was sent
             exchange.requests -= 1
             exchange.fail(FailureKind.BAD_REQUEST, "no HTTP request can be made of it")
         except Exception as error:  # noqa: BLE001 - facts are noted, foreign text and frames go no further
-            note_fault(
-                exchange, (error.__cause__ or error) if isinstance(error, _SentOnceError) else error
-            )
+            note_fault(exchange, error)
         else:
+            attend(response)
             exchange.receive(response.status, response.headers.items(), request)
             return response
         finally:
