@@ -7,11 +7,9 @@ threads. A forked child starts a loop of its own.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import contextlib
 import threading
-import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -21,7 +19,6 @@ __all__ = ["BackgroundLoop", "refuse_inside_loop"]
 
 T = TypeVar("T")
 _JOIN_SECONDS: Final = 10.0
-_ALL: Final[weakref.WeakSet[BackgroundLoop]] = weakref.WeakSet()
 
 
 def refuse_inside_loop(called: str, instead: str) -> None:
@@ -46,7 +43,6 @@ class BackgroundLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        _ALL.add(self)
         after_fork(self)
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -118,10 +114,3 @@ class BackgroundLoop:
         """In the child the thread is gone; the loop and its sockets are the parent's."""
         self._lock = threading.Lock()
         self._loop = self._thread = None
-
-
-@atexit.register
-def _close_all() -> None:
-    """Let the loops end as loops do: what is still open in them is closed, and nothing warns of it."""
-    for background in list(_ALL):
-        background.close()
