@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from llm_unified.calls.arguments import chat_request, embedding_request
 from llm_unified.errors import BadRequestError, LLMError
 from llm_unified.forksafe import ForkSafeLock
 from llm_unified.many import ask_many
@@ -16,8 +17,11 @@ from llm_unified.streaming import LLMStream, SyncStream
 from llm_unified.wire.background import BackgroundLoop, refuse_inside_loop
 
 if TYPE_CHECKING:  # the service is built without LiteLLM and aiohttp; the first call loads them
+    from contextlib import AbstractAsyncContextManager
+
+    from llm_unified.calls.chain import Chain
     from llm_unified.calls.dispatcher import Dispatcher
-    from llm_unified.calls.request import Request
+    from llm_unified.calls.request import Asked, Request
     from llm_unified.observe.health import Health
 
 __all__ = ["UnifiedLLMService", "get_llm_service"]
@@ -80,13 +84,12 @@ class UnifiedLLMService:
             DeadlineExceededError: nobody answered in time.
             ServiceClosedError: after `close`.
         """
+        params = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools}
+        asked = chat_request(messages, params, options)
         dispatcher = await self._ready()
-        from llm_unified.calls.arguments import chat_request
         from llm_unified.calls.chat import complete
 
-        params = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools}
-        request = chat_request(self.settings, messages, params, options)
-        response: LLMResponse = await self._carry_out(dispatcher, request, complete)
+        response: LLMResponse = await self._carry_out(dispatcher, asked, complete)
         return response
 
     def generate_response(
@@ -125,15 +128,15 @@ class UnifiedLLMService:
         """
         params = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools}
 
-        async def start() -> tuple[Dispatcher, Request]:
-            dispatcher = await self._ready()
-            from llm_unified.calls.arguments import chat_request
+        try:
+            asked = chat_request(messages, params, options, stream=True)
+        except BadRequestError as error:
+            asked = _raising(error)
 
-            request = chat_request(self.settings, messages, params, options, stream=True)
-            self._runtime.book.stats.started()
-            return dispatcher, request
+        async def start() -> AbstractAsyncContextManager[Chain]:
+            return (await self._ready()).chain(asked)
 
-        return LLMStream(start, self._runtime.book.ended)
+        return LLMStream(start, self._runtime.book)
 
     def stream_response(
         self,
@@ -170,9 +173,13 @@ class UnifiedLLMService:
         The result has the order of ``conversations``; one that failed is there as its `LLMError` (a
         value, not raised). The options are those of `generate_response_async` and hold for each item, the
         deadline too. ``progress``: a bar on stderr, if that is a terminal.
+
+        An exception of the caller's own code (``accept``) ends the whole: the calls under way are cancelled,
+        and it is raised as it is.
+
+        Raises:
+            BadRequestError: ``concurrency`` or ``conversations`` are of no use.
         """
-        if concurrency < 1:
-            raise BadRequestError(f"concurrency must be at least 1, not {concurrency!r}")
 
         async def ask(messages: Messages) -> LLMResponse:
             return await self.generate_response_async(
@@ -219,12 +226,11 @@ class UnifiedLLMService:
             ConfigurationError: no provider of the chain offers embeddings.
             AllProvidersFailedError: nobody answered.
         """
+        asked = embedding_request(inputs, {**options, "model": model})
         dispatcher = await self._ready()
-        from llm_unified.calls.arguments import embedding_request
         from llm_unified.calls.chat import embed
 
-        request = embedding_request(self.settings, inputs, {**options, "model": model})
-        found: Embedding = await self._carry_out(dispatcher, request, embed)
+        found: Embedding = await self._carry_out(dispatcher, asked, embed)
         return found
 
     def embed(
@@ -234,16 +240,16 @@ class UnifiedLLMService:
         refuse_inside_loop("embed", "embed_async")
         return self.background.run(self.embed_async(inputs, model=model, **options))
 
-    async def _carry_out(self, dispatcher: Dispatcher, request: Request, work: Any) -> Any:
+    async def _carry_out(self, dispatcher: Dispatcher, asked: Asked, work: Any) -> Any:
         book = self._runtime.book
-        book.stats.started()
-        async with dispatcher.chain(request) as chain:
+        async with dispatcher.chain(asked) as chain:
+            book.stats.started()
             try:
                 result = await work(chain)
             except BaseException as error:
-                book.ended(request.chain, chain.trail.attempts, error)
+                book.ended(chain.request.chain, chain.trail.attempts, error)
                 raise
-            book.ended(request.chain, chain.trail.attempts, None)
+            book.ended(chain.request.chain, chain.trail.attempts, None)
             return result
 
     # -- what happened ---------------------------------------------------------------------------
@@ -372,6 +378,15 @@ class UnifiedLLMService:
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""
         return f"UnifiedLLMService({' → '.join(self.settings.chain)}{state})"
+
+
+def _raising(error: BadRequestError) -> Asked:
+    """A stream's arguments are copied when it is asked for; what is wrong with them is said when it is read."""
+
+    def asked(_: Settings) -> Request:
+        raise error
+
+    return asked
 
 
 _service: UnifiedLLMService | None = None

@@ -49,6 +49,7 @@ class Engine:
         self._keys = {id_: _identity(e, settings) for id_, e in self._entries.items()}
         self._plans: dict[tuple[str, str], Plan | None] = {}
         self._prices: dict[tuple[str, str], PriceList] = {}
+        self._reasoning: dict[tuple[str, str | None], bool] = {}
         self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
         self._router = FallbackRouter(model_list)
 
@@ -188,6 +189,9 @@ class Engine:
             return None
         if deployment.priced:
             return deployment.cost(usage)
+        return self._price_list(deployment, model).cost(usage)
+
+    def _price_list(self, deployment: Deployment, model: str) -> PriceList:
         key = (deployment.id, model)
         found = self._prices.get(key)
         if found is None:
@@ -196,7 +200,23 @@ class Engine:
                 model
             )
             found = self._prices[key] = PriceList.of(name, name.partition("/")[0])
-        return found.cost(usage)
+        return found
+
+    def reasons(self, provider: str, model: str | None) -> bool:
+        """Whether this provider thinks before it answers, without being asked to.
+
+        ``model``: ``None`` is what is configured. Anthropic's models think only where ``thinking`` asks for it
+        (Anthropic API reference, "Extended thinking").
+        """
+        key = (provider, model)
+        found = self._reasoning.get(key)
+        if found is None:
+            own = [d for d in self.deployments.values() if d.provider == provider]
+            found = self._reasoning[key] = any(
+                d.row.protocol != "anthropic" and self._price_list(d, model or d.model).reasons
+                for d in own
+            )
+        return found
 
     # -- life ------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ class PriceList:
     completion: float | None
     cached: float | None = None
     cache_write: float | None = None
+    reasons: bool = False
+    """The model can think before it answers."""
     tiered: bool = False
     """The price depends on the amount: LiteLLM reckons each answer by itself."""
 
@@ -42,7 +44,8 @@ class PriceList:
             return cls(name, vendor, None, None)
         prompt, completion, cached, written = (info.get(key) for key in _PLAIN)
         tiered = any(value and ("_above_" in key) for key, value in info.items())
-        return cls(name, vendor, prompt, completion, cached, written, tiered)
+        reasons = bool(info.get("supports_reasoning"))
+        return cls(name, vendor, prompt, completion, cached, written, reasons, tiered)
 
     def cost(self, usage: Usage) -> float | None:
         """US dollars of these tokens; ``None`` when nobody knows the price.
