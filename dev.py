@@ -40,10 +40,14 @@ LOCKS = {
     ],
     "proxy.txt": ["--group", "build", "requirements/proxy.in"],
 }
+EXAMPLES = sorted(f"examples/{file.name}" for file in (ROOT / "examples").glob("*.py"))
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
     "ruff format": ["-m", "ruff", "format", "--check", "."],
     "mypy": ["-m", "mypy"],
+    # What an application writes, by both type checkers.
+    "mypy, as a user": ["-m", "mypy", "--strict", "tests/typing", *EXAMPLES],
+    "pyright, as a user": ["-m", "basedpyright", "--project", "tests/typing/pyrightconfig.json"],
     # Not the `lint-imports` script: scripts name the path of the environment, which may have moved.
     "import-linter": ["-c", "from importlinter.cli import lint_imports_command as run; run()"],
 }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
+from llm_unified.options import ChatOptions
 from llm_unified.service import UnifiedLLMService, get_llm_service
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = ["UnifiedLLMClient"]
 
@@ -28,7 +27,7 @@ class UnifiedLLMClient:
         temperature: float | None = None,
         max_tokens: int | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
-        **options: Any,
+        **options: Unpack[ChatOptions],
     ) -> dict[str, Any]:
         """``{"content", "provider", "model", "usage", "finish_reason"}`` and, if any, ``"tool_calls"``.
 

@@ -16,14 +16,10 @@ No exception of LiteLLM, openai, httpx or pydantic escapes; the foreign one, whe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from llm_unified.response import FailureKind, Usage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from llm_unified.response import Attempt, ToolCallDelta
+from llm_unified.response import Attempt, FailureKind, ToolCallDelta, Usage
 
 __all__ = [
     "AllProvidersFailedError",
@@ -45,6 +41,16 @@ class LLMError(Exception):
     def __init__(self, message: str, *, attempts: Iterable[Attempt] = ()) -> None:
         super().__init__(message)
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
+
+    def __reduce__(self) -> Any:
+        """Pickled whole, for worker pools; a foreign ``__cause__`` stays behind."""
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+
+def _unpickled(kind: type[LLMError], args: tuple[Any, ...], state: dict[str, Any]) -> LLMError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(LLMError):

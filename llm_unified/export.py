@@ -8,12 +8,13 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
+from llm_unified.failures.table import FALLBACK_KINDS
 from llm_unified.pool.deployments import build_model_list, plan
 from llm_unified.pool.deployments import fallbacks as chains
 from llm_unified.providers import PROVIDERS
 from llm_unified.response import FailureKind
 from llm_unified.settings import fingerprint
-from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS
+from llm_unified.settings.options import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,4 +1,7 @@
-"""YAML → settings, with a line number for everything that is wrong."""
+"""YAML → settings, with a line number for everything that is wrong.
+
+``python tests/test_configfile.py`` writes ``config/.env.example`` and the schema anew.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_unified.errors import ConfigurationError
+from llm_unified.failures.table import FALLBACK_KINDS
 from llm_unified.pool.deployments import plan
 from llm_unified.providers import PROVIDERS
 from llm_unified.settings import load_settings
-from llm_unified.settings.configfile import PROVIDER_KEYS, read_config_file
-from llm_unified.settings.options import OPTIONS
+from llm_unified.settings.model import PROVIDER_KEYS
+from llm_unified.settings.options import (
+    CONFIG_FILE,
+    ENV_FILE,
+    KNOWN_VARIABLES,
+    OPTIONS,
+    PROVIDER_OPTIONS,
+    VARIABLES,
+)
 from llm_unified.settings.schema import json_schema, render
-from llm_unified.settings.sources import KNOWN_VARIABLES
+from llm_unified.settings.yamlfile import YamlFile
 
 CONFIG = Path(__file__).parent.parent / "config"
 KEYS = {
@@ -59,6 +70,75 @@ def problems(load):
 # --- What is shipped
 
 
+HEAD = """\
+# Every variable that llm_unified reads, with its default. Copy it, remove the '#' of what you need, and
+# name the copy in LLM_ENV_FILE (the variable itself must be in the real environment), or export the
+# lines. The real environment is stronger than this file. Times are seconds; 500ms and 2m do as well.
+"""
+SECTIONS = {
+    "primary_provider": "Who is asked",
+    "pool_size": "Connections",
+    "timeout": "Time",
+    "failure_threshold": "Cooldown",
+}
+"""The headings, by the option that follows."""
+HELP = {
+    **{option.name: option.help for option in PROVIDER_OPTIONS},
+    "api_keys": "Several, separated by commas; a provider's deployments cycle over them",
+    "api_key_file": "A mounted secret, one key per line",
+}
+
+
+def env_example():
+    """``.env.example``, from the tables that the code reads variables by."""
+    return HEAD + "\n".join(_env_lines()) + "\n"
+
+
+def _env_lines():
+    yield from ("", _heading("One provider is enough"))
+    last = next(iter(PROVIDERS))
+    for variable, loc in VARIABLES.items():
+        if len(loc) == 1:
+            continue
+        _, name, setting = loc
+        if name != last:
+            yield ""
+        last, row = name, PROVIDERS[name]
+        defaults = {
+            "enabled": True,
+            "model": row.default_model,
+            "base_url": row.default_base_url,
+            "api_version": row.default_api_version,
+        }
+        yield _line(variable, defaults.get(setting), HELP.get(setting, ""))
+    for option in OPTIONS:
+        if option.name in SECTIONS:
+            yield from ("", _heading(SECTIONS[option.name]))
+        text = option.help
+        if option.kind == "failures":
+            text += f": {', '.join(option.choices)}"
+        elif option.high:
+            text += f", {option.low:g} to {option.high:g} {option.unit}".rstrip()
+        yield _line(option.variable, option.default, text)
+    yield from ("", _heading("Files"))
+    yield _line(CONFIG_FILE, None, "YAML, see llm.yaml")
+    yield _line(ENV_FILE, None, "A file like this one")
+
+
+def _heading(text):
+    return f"# --- {text} ".ljust(100, "-")
+
+
+def _line(variable, default, text):
+    value = "all" if default == FALLBACK_KINDS else default
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, float):
+        value = f"{value:g}"
+    line = f"#{variable}={'' if value is None else value}"
+    return f"{line:36}  # {text}" if text else line
+
+
 def test_the_example_loads_and_says_the_defaults():
     """The documented file works as it is, and its global values are the defaults it claims."""
     settings = load_settings(KEYS, CONFIG / "llm.yaml")
@@ -86,6 +166,7 @@ def test_the_example_mentions_every_key():
 def test_the_example_env_file_has_every_variable_with_its_default():
     """Neither a forgotten nor an invented name; uncommented it still loads."""
     text = (CONFIG / ".env.example").read_text(encoding="utf-8")
+    assert text == env_example()
     lines = [line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2].isupper()]
     lines = [line for line in lines if "=" in line.split()[0]]
     assert sorted(line.partition("=")[0] for line in lines) == sorted(KNOWN_VARIABLES)
@@ -382,6 +463,69 @@ def test_broken_files_are_explained(problems, text, words):
     assert any(words in problem for problem in found)
 
 
+def test_a_file_that_is_too_large_is_not_parsed(tmp_path):
+    """A dump named by mistake is refused by its size; one at the limit is read."""
+    file = tmp_path / "llm.yaml"
+    file.write_text("pool_size: 3\n" + "# comment\n" * 98_000)
+    assert load_settings({"OPENAI_API_KEY": "k"}, file).pool_size == 3
+    file.write_text("a: b\n" * 300_000)
+    with pytest.raises(ConfigurationError, match="larger than 1 MB"):
+        load_settings({}, file)
+    file.write_text("a: b\n" * 100_000)
+    with pytest.raises(ConfigurationError, match="too many entries"):
+        load_settings({}, file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)),
+        "providers: &p\n  openai: *p\n",
+        "a: &a [*a]\n",
+    ],
+)
+def test_aliases_that_grow_without_end_are_refused(problems, text):
+    """A few hundred bytes stand for billions of nodes, or for themselves."""
+    (problem,) = problems(text, OPENAI_API_KEY="k")
+    assert problem.startswith("llm.yaml repeats itself through aliases")
+
+
+def test_a_key_with_an_escape_reaches_no_terminal(problems):
+    """The message is printed and logged."""
+    found = problems('"pool\\x1b[31m": 1\nproviders: {"\\x07": {}, openai: {"\\x08": 1}}\n')
+    assert len(found) == 3
+    assert all(problem.isprintable() for problem in found)
+
+
+def test_an_alias_is_fine(load):
+    """Two providers may share a block."""
+    text = "providers:\n  openai: &p {timeout: 5}\n  groq: *p\n"
+    settings = load(text, OPENAI_API_KEY="k", GROQ_API_KEY="k")
+    assert [provider.timeout for provider in settings.providers] == [5.0, 5.0]
+
+
+def test_a_deeply_nested_file_is_no_yaml_of_ours(tmp_path):
+    """No recursion error escapes."""
+    (tmp_path / "llm.yaml").write_text("[" * 10_000)
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        load_settings({"OPENAI_API_KEY": "k"}, tmp_path / "llm.yaml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    """Editors on Windows write one."""
+    file = tmp_path / "llm.yaml"
+    file.write_bytes(b"\xef\xbb\xbfpool_size: 4\r\n")
+    assert load_settings({"OPENAI_API_KEY": "k"}, file).pool_size == 4
+
+
+def test_a_model_that_leads_elsewhere_is_refused_by_its_line(problems):
+    """Also in a deployment of its own."""
+    text = "providers:\n  openai:\n    deployments:\n      - model: a/../b\n"
+    (problem,) = problems(text, OPENAI_API_KEY="k")
+    assert problem.startswith("llm.yaml:4 (model) must not hold '..'")
+
+
 def test_an_empty_file_says_nothing(load):
     """Comments alone are a file, too."""
     assert load("# nothing yet\n", OPENAI_API_KEY="k").pool_size == 3
@@ -444,8 +588,13 @@ def test_no_file_breaks_the_reader(tmp_path_factory, content):
     """Whatever stands in a YAML file, the outcome is settings or our own error."""
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    layer = read_config_file(file, KEYS)
+    layer = YamlFile(file, KEYS)
     try:
         load_settings(KEYS, file)
     except ConfigurationError as error:
         assert set(layer.problems) <= set(error.problems)
+
+
+if __name__ == "__main__":
+    (CONFIG / ".env.example").write_text(env_example(), encoding="utf-8")
+    (CONFIG / "llm.schema.json").write_text(render(), encoding="utf-8")

@@ -367,6 +367,22 @@ def test_a_child_has_a_connection_of_its_own(redis: Redis) -> None:
     asyncio.run(one.fleet.aclose())
 
 
+@needs_redis
+@pytest.mark.usefixtures("calm")
+async def test_a_slow_redis_is_used_but_not_waited_for(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says late still holds; the next calls do not wait for it."""
+    async with process(redis.url) as one:
+        with redis.client() as client:
+            client.set("deployment:p#0:cooldown", '{"exception_received": "server"}', px=60_000)
+        monkeypatch.setattr(fleet_module, "REDIS_WAIT_SECONDS", 0.0)
+        await one.refresh()
+        assert one.fleet._backoff == 1.0
+        await one.fleet.aclose()
+        assert not one.rotation.available("p")
+
+
 # -- without one -------------------------------------------------------------------------------
 
 
@@ -454,6 +470,23 @@ async def test_nobody_there_is_unreachable() -> None:
     async with process(f"redis://127.0.0.1:{port}") as one:
         await one.refresh()
         assert one.fleet._backoff == 1.0
+
+
+async def test_without_a_thread_calls_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the interpreter's end, when none can be started any more."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with process("redis://127.0.0.1:1/0") as one:
+        with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
+            patch.setattr(threading.Thread, "start", start)
+            await one.refresh()
+            one.fail(K.SERVER)
+            one.now += 2.0
+            one.fail(K.RATE_LIMIT)
+        assert one.fleet._backoff == 2.0
+    assert [entry["event"] for entry in logs] == ["redis_unreachable"]
 
 
 async def test_a_cancelled_look_is_cancelled(hanging: str) -> None:

@@ -9,15 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_unified.observe.health import RECENT, CopyState, Health, Status, is_alive, status_of
+from llm_unified.observe.health import RECENT, Health, Status, is_alive, status_of
+from llm_unified.pool.deployments import Deployment
+from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind, Usage
 
 K = FailureKind
-WELL = CopyState("openai#0")
-OPEN = CopyState("openai#1", rests=4.0, kind=K.SERVER, trial=True)
-HALF_OPEN = CopyState("openai#1", kind=K.SERVER, trial=True)
-LIMITED = CopyState("openai#1", rests=4.0, kind=K.RATE_LIMIT)
-WRONG = CopyState("openai#2", rests=60.0, kind=K.AUTH, trial=True)
+
+
+def standing(
+    id_: str,
+    cooldown_seconds: float = 0.0,
+    kind: FailureKind | None = None,
+    half_open: bool = False,
+) -> DeploymentState:
+    deployment = Deployment(id_, "openai", "m", "openai/m", endpoint="e", credential="c")
+    return DeploymentState(deployment, cooldown_seconds, kind, half_open)
+
+
+WELL = standing("openai#0")
+OPEN = standing("openai#1", 4.0, K.SERVER, half_open=True)
+HALF_OPEN = standing("openai#1", 0.0, K.SERVER, half_open=True)
+LIMITED = standing("openai#1", 4.0, K.RATE_LIMIT)
+WRONG = standing("openai#2", 60.0, K.AUTH, half_open=True)
+SPENT = standing("openai#2", 60.0, K.QUOTA, half_open=True)
 
 
 class Clock:
@@ -29,14 +44,14 @@ class Clock:
         return self.now
 
 
-def attempt(kind: FailureKind | None = None, status: int | None = None, **rest: Any) -> Attempt:
+def attempt(kind: FailureKind | None = None, status: int | None = None, **fields: Any) -> Attempt:
     outcome = "answered" if kind is None else "cancelled" if kind is K.CANCELLED else "failed"
-    rest = {"provider": "openai", "deployment": "openai#0"} | rest
-    return Attempt(model="m", outcome=outcome, kind=kind, status=status, **rest)
+    fields = {"provider": "openai", "deployment": "openai#0"} | fields
+    return Attempt(model="m", outcome=outcome, kind=kind, status=status, **fields)
 
 
 @pytest.mark.parametrize(
-    ("copies", "outcomes", "denied", "expected"),
+    ("states", "outcomes", "denied", "expected"),
     [
         ([], "", (), Status.UNKNOWN),
         ([WELL], "", (), Status.UNKNOWN),
@@ -53,30 +68,31 @@ def attempt(kind: FailureKind | None = None, status: int | None = None, **rest: 
         ([HALF_OPEN], "++++", (), Status.UNHEALTHY),
         ([LIMITED], "", (), Status.UNHEALTHY),
         ([WRONG], "++++", (), Status.MISCONFIGURED),
+        ([SPENT], "++++", (), Status.MISCONFIGURED),
         ([WELL, WRONG], "++++", (), Status.DEGRADED),
         ([OPEN, WRONG], "++++", (), Status.UNHEALTHY),
         ([WELL], "-", ("openai#0",), Status.MISCONFIGURED),
-        ([WELL, CopyState("openai#1")], "+", ("openai#0",), Status.DEGRADED),
+        ([WELL, standing("openai#1")], "+", ("openai#0",), Status.DEGRADED),
     ],
 )
 def test_the_rule(
-    copies: list[CopyState], outcomes: str, denied: tuple[str, ...], expected: Status
+    states: list[DeploymentState], outcomes: str, denied: tuple[str, ...], expected: Status
 ) -> None:
     """Every sentence of `status_of`, with the edges of its numbers."""
-    assert status_of(copies, [mark == "+" for mark in outcomes], denied=denied) is expected
+    assert status_of(states, [mark == "+" for mark in outcomes], denied=denied) is expected
 
 
 @given(
-    st.lists(st.sampled_from([WELL, OPEN, HALF_OPEN, LIMITED, WRONG]), max_size=4),
+    st.lists(st.sampled_from([WELL, OPEN, HALF_OPEN, LIMITED, WRONG, SPENT]), max_size=4),
     st.lists(st.booleans(), max_size=10),
 )
-def test_healthy_means_that_nothing_rests_and_the_last_answer_came(
-    copies: list[CopyState], outcomes: list[bool]
+def test_healthy_means_that_nothing_cools_down_and_the_last_answer_came(
+    states: list[DeploymentState], outcomes: list[bool]
 ) -> None:
     """Whatever the history, the word never promises more than the facts."""
-    status = status_of(copies, outcomes)
+    status = status_of(states, outcomes)
     if status is Status.HEALTHY:
-        assert outcomes[-1] and all(copy.breaker == "closed" for copy in copies)
+        assert outcomes[-1] and all(state.breaker == "closed" for state in states)
     if status is Status.UNKNOWN:
         assert not outcomes
 
@@ -87,11 +103,13 @@ def test_healthy_means_that_nothing_rests_and_the_last_answer_came(
         (attempt(), True),
         (attempt(K.BAD_REQUEST, 400), True),
         (attempt(K.CONTENT_POLICY, 400), True),
+        (attempt(K.REJECTED, 200), True),
         (attempt(K.BAD_REQUEST), False),
         (attempt(K.CANCELLED, 200), False),
         (attempt(K.RATE_LIMIT, 429), False),
         (attempt(K.SERVER, 500), False),
         (attempt(K.AUTH, 401), False),
+        (attempt(K.QUOTA, 429), False),
         (attempt(K.CONNECTION), False),
     ],
 )
@@ -155,7 +173,7 @@ def test_old_outcomes_fade_and_the_last_one_stays() -> None:
 
 
 def test_a_refused_key_is_forgotten_with_the_first_answer() -> None:
-    """A connection probe's 401 marks the copy; a user's answer over it takes the mark away."""
+    """A connection probe's 401 marks the deployment; a user's answer over it takes the mark away."""
     health = Health(["openai"])
     health.note(attempt(K.AUTH, 401), ping=True)
     assert health.status("openai", [WELL]) is Status.MISCONFIGURED
@@ -173,4 +191,4 @@ def test_a_cancelled_request_says_nothing() -> None:
 
 def test_breaker_words() -> None:
     """Closed, open, half-open."""
-    assert [c.breaker for c in (WELL, OPEN, HALF_OPEN)] == ["closed", "open", "half-open"]
+    assert [state.breaker for state in (WELL, OPEN, HALF_OPEN)] == ["closed", "open", "half-open"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llm_unified import ConfigurationError, UnifiedLLMService, load_settings
-from llm_unified.observe.exporters import export_opentelemetry, export_prometheus
+from llm_unified.observability import export_opentelemetry, export_prometheus
 from llm_unified.testing import Simulator, faults
 
 HELLO = [{"role": "user", "content": "the secret word is swordfish"}]

@@ -362,6 +362,30 @@ def test_a_shorter_429_does_not_shorten_the_cooldown() -> None:
     assert straggler.failed(K.RATE_LIMIT, retry_after=50.0) == 50.0
 
 
+def test_a_straggler_may_lengthen_a_429_and_do_no_more() -> None:
+    """The key was found wrong and well again since it was asked; only a limit's end is still moved."""
+    turns, clock = rotation(1)
+    early, late, last, refused = taken(turns, 4)
+    refused.failed(K.AUTH)
+    assert early.failed(K.RATE_LIMIT, retry_after=100.0) == 0.0
+    clock.now += 60.0
+    (probe,) = taken(turns, 1)
+    assert probe.succeeded()
+    assert late.failed(K.RATE_LIMIT, retry_after=100.0) == 0.0
+    (limited,) = taken(turns, 1)
+    assert limited.failed(K.RATE_LIMIT, retry_after=5.0) == 5.0
+    assert last.failed(K.RATE_LIMIT, retry_after=8.0) == 8.0
+
+
+def test_an_answer_during_a_429_forgets_nothing() -> None:
+    """Reports still say why it cools down."""
+    turns, _ = rotation(1)
+    other, limited = taken(turns, 2)
+    limited.failed(K.RATE_LIMIT, retry_after=5.0)
+    other.succeeded()
+    assert turns.state("p")[0].kind is K.RATE_LIMIT
+
+
 def test_a_429_without_a_wish_cools_for_the_configured_time() -> None:
     """That is our guess, not the upstream's wish."""
     turns, _ = rotation(cooldown=12.0)
@@ -512,6 +536,17 @@ def test_the_one_that_reopens_soonest_is_found() -> None:
     assert forced is not None
     assert forced.deployment.id == "p#1"
     assert turns.soonest([]) is None
+
+
+def test_what_was_said_of_an_open_breaker_is_void_once_it_closed() -> None:
+    """A forced request's failure does not count against the answer that came after it began."""
+    turns, _ = half_open()
+    (probe,) = taken(turns, 1)
+    forced = turns.acquire("p", budget=BUDGET, soonest=True)
+    assert forced is not None
+    assert probe.succeeded()
+    assert forced.failed(K.SERVER) == 0.0
+    assert turns.available("p")
 
 
 def test_somebody_can_always_be_forced() -> None:
@@ -740,6 +775,20 @@ def test_a_fork_safe_lock_excludes() -> None:
         assert not seen
     thread.join()
     assert seen == [1]
+
+
+def test_a_finalizer_may_speak_in_the_middle_of_its_own_threads_section() -> None:
+    """A stream that the collector ends releases its lease, wherever the collector happened to run."""
+    turns, _ = half_open()
+    (probe,) = taken(turns, 1)
+    with turns._terms.lock:
+        thread = threading.Thread(target=probe.released)  # another thread waits,
+        thread.start()
+        thread.join(0.05)
+        assert not turns.available("p")
+        probe.released()  # this one does not
+        assert turns.available("p")
+    thread.join()
 
 
 def enter(lock: ForkSafeLock) -> bool:

@@ -134,5 +134,5 @@ def test_every_default_model_has_a_price():
 def test_streams_end_with_the_vendors_marker():
     """Where the end of a stream is known it is checked."""
     markers = {name: row.end_marker for name, row in PROVIDERS.items()}
-    assert markers.pop("anthropic") == b"message_stop"
-    assert set(markers.values()) == {b"[DONE]"}
+    assert markers.pop("anthropic") == "message_stop"
+    assert set(markers.values()) == {"[DONE]"}

@@ -1,4 +1,4 @@
-"""Deadline, breaker, rests, secrets, cancellation: what a call costs when somebody is down."""
+"""Deadline, breaker, cooldowns, secrets, cancellation: what a call costs when somebody is down."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Clock:
 def with_clock(service: UnifiedLLMService) -> Clock:
     clock = Clock()
     assert service._dispatcher is not None
-    service._dispatcher.rotation._clock = clock
+    service._dispatcher.rotation._terms.clock = clock
     return clock
 
 
@@ -142,10 +142,10 @@ async def test_a_host_that_is_not_there_is_a_connection_failure(
     environ = sim.environ(provider, second)
     look_up = socket.getaddrinfo
 
-    def without_network(host: Any, *rest: Any, **more: Any) -> Any:
+    def without_network(host: Any, *args: Any, **more: Any) -> Any:
         if str(host).endswith(".invalid"):  # RFC 6761: no resolver knows it, so none is asked
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return look_up(host, *rest, **more)
+        return look_up(host, *args, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", without_network)
     name = "AZURE_OPENAI_ENDPOINT" if provider == "azure_openai" else f"{provider.upper()}_BASE_URL"
@@ -157,11 +157,11 @@ async def test_a_host_that_is_not_there_is_a_connection_failure(
     assert response.attempts[0].kind is FailureKind.CONNECTION
 
 
-# -- breaker and rests -----------------------------------------------------------------------------
+# -- breaker and cooldowns -----------------------------------------------------------------------------
 
 
 async def test_in_steady_state_a_dead_primary_is_not_asked(sim: Simulator) -> None:
-    """After ``LLM_FAILURE_THRESHOLD`` failures it rests, for all copies, and calls start at the next."""
+    """After ``LLM_FAILURE_THRESHOLD`` failures it cools down, with all its deployments, and calls start at the next."""
     sim.openai.always(faults.status(500))
     async with service_for(sim, "openai", "groq", pool_size=3) as service:
         answers = [await service.generate_response_async(HELLO) for _ in range(10)]
@@ -171,7 +171,7 @@ async def test_in_steady_state_a_dead_primary_is_not_asked(sim: Simulator) -> No
     assert stats["fallback_count"] == 10
 
 
-async def test_exactly_one_trial_when_the_rest_ends(sim: Simulator) -> None:
+async def test_exactly_one_probe_when_the_cooldown_ends(sim: Simulator) -> None:
     """A hundred calls at once: one of them tries the primary, the others do not wait for it."""
     sim.openai.always(faults.status(500))
     async with await started(sim, "openai", "groq", pool_size=3) as service:
@@ -181,7 +181,7 @@ async def test_exactly_one_trial_when_the_rest_ends(sim: Simulator) -> None:
         clock.now += 12.0
         await asyncio.gather(*(service.generate_response_async(HELLO) for _ in range(100)))
         assert len(sim.openai.requests) == 4
-        clock.now += 12.0  # the failed trial doubled the rest: still resting
+        clock.now += 12.0  # the failed probe doubled the cooldown: still open
         await service.generate_response_async(HELLO)
         assert len(sim.openai.requests) == 4
         sim.openai.always(None)
@@ -191,24 +191,24 @@ async def test_exactly_one_trial_when_the_rest_ends(sim: Simulator) -> None:
         assert (await service.generate_response_async(HELLO)).provider == "openai"
 
 
-async def test_a_cancelled_trial_leaves_room_for_another(sim: Simulator) -> None:
-    """The trial that its caller gave up does not block the provider for ever."""
+async def test_a_cancelled_probe_leaves_room_for_another(sim: Simulator) -> None:
+    """The probe that its caller gave up does not block the provider for ever."""
     sim.openai.script(faults.status(500) * 3, faults.blackhole())
     async with await started(sim, "openai", "groq") as service:
         clock = with_clock(service)
         for _ in range(3):
             await service.generate_response_async(HELLO)
         clock.now += 12.0
-        trial = asyncio.create_task(service.generate_response_async(HELLO))
+        probe = asyncio.create_task(service.generate_response_async(HELLO))
         await sim.openai.wait_for_async(requests=4)
-        trial.cancel()
+        probe.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await trial
+            await probe
         assert (await service.generate_response_async(HELLO)).provider == "openai"
 
 
-async def test_a_429_rests_only_that_key(sim: Simulator) -> None:
-    """For exactly its ``Retry-After``; the other key of the same provider goes on."""
+async def test_a_429_cools_down_only_that_key(sim: Simulator) -> None:
+    """For exactly its ``Retry-After``; the other key of the same provider answers at once and goes on."""
     environ = sim.environ("openai", "groq") | {"OPENAI_API_KEYS": ",".join(sim.openai.api_keys[:2])}
     environ.pop("OPENAI_API_KEY")
     sim.openai.script(faults.rate_limit(retry_after=7))
@@ -216,7 +216,12 @@ async def test_a_429_rests_only_that_key(sim: Simulator) -> None:
     await service._ready()
     async with service:
         clock = with_clock(service)
-        assert (await service.generate_response_async(HELLO)).provider == "groq"
+        first = await service.generate_response_async(HELLO)
+        assert [(a.deployment, a.kind) for a in first.attempts] == [
+            ("openai#0", FailureKind.RATE_LIMIT),
+            ("openai#1", None),
+        ]
+        assert service.get_stats()["stats"]["fallback_count"] == 0
         for _ in range(3):
             assert (await service.generate_response_async(HELLO)).attempts[
                 0
@@ -241,7 +246,7 @@ async def test_the_last_provider_is_never_ejected(sim: Simulator) -> None:
     assert len(sim.openai.requests) == 11
 
 
-async def test_when_all_rest_the_one_that_reopens_soonest_is_tried(sim: Simulator) -> None:
+async def test_when_all_cool_down_the_one_that_reopens_soonest_is_tried(sim: Simulator) -> None:
     """Rather than failing without an attempt."""
     for provider in ("openai", "groq"):
         sim[provider].script(faults.status(500) * 3)
@@ -268,7 +273,7 @@ async def test_a_retry_after_past_the_deadline_is_told_at_once(sim: Simulator) -
 
 
 async def test_a_retry_after_within_the_deadline_is_waited_for(sim: Simulator) -> None:
-    """When nobody else is there, the call waits as long as it was told to (time is injected)."""
+    """When nobody else is there, the call waits as long as it was asked to (time is injected)."""
     sim.openai.script(faults.rate_limit(retry_after=3))
     async with await started(sim, "openai") as service:
         clock = with_clock(service)
@@ -286,7 +291,7 @@ async def test_a_retry_after_within_the_deadline_is_waited_for(sim: Simulator) -
     assert waits == [pytest.approx(3.0)]
 
 
-async def test_a_wrong_key_is_loud_and_rests(sim: Simulator) -> None:
+async def test_a_wrong_key_is_loud_and_cools_down(sim: Simulator) -> None:
     """401: the next provider answers, one error event, the key is not tried with each call."""
     sim.openai.always(faults.status(401))
     async with service_for(sim, "openai", "groq", pool_size=1) as service:
@@ -298,7 +303,7 @@ async def test_a_wrong_key_is_loud_and_rests(sim: Simulator) -> None:
     assert loud[0]["log_level"] == "error"
 
 
-async def test_a_callers_wrong_model_rests_nobody(sim: Simulator) -> None:
+async def test_a_callers_wrong_model_cools_down_nobody(sim: Simulator) -> None:
     """A 404 for ``model=`` of one call says nothing about the configuration."""
     async with service_for(sim, "openai", "groq") as service:
         for _ in range(4):
@@ -338,7 +343,7 @@ async def test_retries_ask_again_only_when_all_have_failed(sim: Simulator) -> No
 async def test_nothing_that_an_upstream_echoes_is_shown(
     sim: Simulator, provider: str, stream: bool, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Keys and prompts echoed by an error are in no text, log, traceback or statistic."""
+    """Keys and prompts echoed by an error are in no text, log (LiteLLM's neither), traceback or statistic."""
     caplog.set_level(logging.DEBUG)
     prompt = "the launch code is 0000-swordfish"
     sim[provider].script(faults.echo_secrets(code))
@@ -358,10 +363,10 @@ async def test_nothing_that_an_upstream_echoes_is_shown(
                 repr(error.attempts),
                 "".join(traceback.format_exception(error)),
                 str(service.get_stats()),
-                *(r.getMessage() for r in caplog.records if r.name.startswith("llm_unified")),
+                *(record.getMessage() for record in caplog.records),
             ]
         )
-    assert error.__cause__ is not None
+    assert error.__cause__ is None  # the wire digested the refusal: there is no foreign exception
     assert "swordfish" not in shown
     assert sim[provider].api_key not in shown
 

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from llm_unified.errors import ConfigurationError
+from llm_unified.failures.table import FALLBACK_KINDS
 from llm_unified.response import FailureKind
 from llm_unified.settings import (
     DeploymentSettings,
@@ -23,8 +24,7 @@ from llm_unified.settings import (
     fingerprint,
     load_settings,
 )
-from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS
-from llm_unified.settings.sources import KNOWN_VARIABLES, typos
+from llm_unified.settings.options import KNOWN_VARIABLES, OPTIONS, typos
 
 OPENAI = {"OPENAI_API_KEY": "sk-openai-0123456789abcdef"}
 GROQ = {"GROQ_API_KEY": "gsk_groq0123456789abcdef"}
@@ -350,9 +350,11 @@ def test_default_times_follow_an_unusual_timeout():
 
 
 def test_failures_that_go_back_to_the_caller_cannot_be_fallen_back_on():
-    """``bad_request`` is the caller's own; an empty list has a better spelling."""
+    """``cancelled`` is the caller's own; ``bad_request`` only by name; an empty list has a better spelling."""
     assert load_settings(OPENAI | {"LLM_FALLBACK_ON": "all"}).fallback_on == FALLBACK_KINDS
-    assert "caller" in problems(OPENAI | {"LLM_FALLBACK_ON": "bad_request"})[0]
+    named = load_settings(OPENAI | {"LLM_FALLBACK_ON": "server, bad_request"}).fallback_on
+    assert named == {FailureKind.SERVER, FailureKind.BAD_REQUEST}
+    assert "caller" in problems(OPENAI | {"LLM_FALLBACK_ON": "cancelled"})[0]
     assert "LLM_ENABLE_FALLBACK=false" in problems(OPENAI | {"LLM_FALLBACK_ON": "none"})[0]
     assert "did you mean timeout?" in problems(OPENAI | {"LLM_FALLBACK_ON": "timeot"})[0]
 
@@ -419,6 +421,7 @@ def test_arguments_are_called_like_variables():
     assert "did you mean pool_size?" in problem
     (problem,) = problems(OPENAI, providers={"openai": {"modle": 3}})
     assert "did you mean model?" in problem
+    assert load_settings({}, providers={"Groq": {"api_key": "k"}}).chain == ("groq",)
 
 
 def test_the_environment_is_the_processs_own_by_default(monkeypatch):
@@ -460,6 +463,172 @@ def test_a_missing_key_points_to_the_slip():
     """The variable that was set instead is in the message."""
     (problem,) = problems({"LLM_PRIMARY_PROVIDER": "groq", "GROQ_APIKEY": "x"})
     assert "GROQ_APIKEY" in problem
+
+
+# --- What becomes part of an address or a header, and files
+
+
+UNFIT = [
+    "a/../b",
+    "..",
+    "../x",
+    "%2e%2e/x",
+    "a?b",
+    "a#b",
+    "a\\b",
+    "a\nb",
+    "a\x1b[31mb",
+    "a\u2028b",
+    "\u200bgpt",
+]
+
+
+@pytest.mark.parametrize("text", UNFIT, ids=ascii)
+@pytest.mark.parametrize(
+    "variable",
+    ["OPENAI_MODEL", "OPENAI_ORGANIZATION", "AZURE_OPENAI_DEPLOYMENT", "AZURE_OPENAI_API_VERSION"],
+)
+def test_a_name_that_leads_elsewhere_is_refused(variable, text):
+    """Neither another path or query nor a raw escape in a log comes of a model's name."""
+    (problem,) = problems(FOUR | {variable: text})
+    assert problem.startswith(f"{variable} must not hold")
+    assert problem.isprintable()
+
+
+@pytest.mark.parametrize(
+    "model", ["openai/gpt-oss-20b", "ft:gpt-4o:org::id", "a..b", "@cf/x/y-1.5"]
+)
+def test_a_name_with_slashes_and_dots_is_a_name(model):
+    """Vendors use them."""
+    assert load_settings(GROQ | {"GROQ_MODEL": model}).providers[0].deployments[0].model == model
+    with pytest.raises(ConfigurationError, match="must not hold"):
+        DeploymentSettings(model=f"{model}/../x", litellm_model=model)
+
+
+def test_a_pasted_address_cannot_smuggle_a_path():
+    """Azure's Target URI holds the deployment and the version, percent-encoded or not."""
+    for tail in ("%2e%2e%2fx/chat/completions", "gpt/chat/completions?api-version=1%0d%0aX-A:%201"):
+        uri = f"https://x.openai.azure.com/openai/deployments/{tail}"
+        (problem,) = problems({"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": uri})
+        assert problem.startswith("AZURE_OPENAI_ENDPOINT must not hold")
+    (problem,) = problems(OPENAI | {"OPENAI_BASE_URL": "https://h.example\n.evil/v1"})
+    assert problem.startswith("OPENAI_BASE_URL must not hold a line break")
+
+
+def test_key_files_are_read_as_people_write_them(tmp_path):
+    """A byte-order mark, CRLF, comments and blank lines are no part of a key."""
+    file = tmp_path / "keys"
+    file.write_bytes(b"\xef\xbb\xbf# team a\r\nk1\r\n\r\n  # team b\r\n k2 \r\n")
+    assert load_settings({"GROQ_API_KEY_FILE": str(file)}).secrets() == ("k1", "k2")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x7fELF\xff\xfe", "not a text file"),
+        (b"k1\0k2", "a binary file"),
+        (b"k" * 65_537, "larger than 64 KB"),
+        ("schl\u00fcssel".encode(), "not a key"),
+        (b"two words", "not a key"),
+    ],
+)
+def test_a_file_without_keys_is_our_error(tmp_path, content, words):
+    """It names the variable and what is wrong, and shows nothing of the file."""
+    file = tmp_path / "keys"
+    file.write_bytes(content)
+    found = problems({"LLM_PRIMARY_PROVIDER": "groq", "GROQ_API_KEY_FILE": str(file)})
+    assert found[0].startswith("GROQ_API_KEY_FILE")
+    assert words in found[0]
+
+
+def test_an_endless_key_file_is_not_read_to_its_end():
+    """A device in place of a file costs its limit, no more."""
+    assert "a binary file" in problems(OPENAI | {"GROQ_API_KEY_FILE": "/dev/zero"})[0]
+
+
+def test_a_key_file_that_everybody_can_read_is_pointed_out(tmp_path):
+    """A remark, not an error: mounted secrets are often like that."""
+    file = tmp_path / "keys"
+    file.write_text("k1")
+    file.chmod(0o644)
+    (event,) = events({"GROQ_API_KEY_FILE": str(file)})
+    assert event["remark"].startswith("GROQ_API_KEY_FILE names a key file that every user")
+    file.chmod(0o640)
+    assert events({"GROQ_API_KEY_FILE": str(file)}) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "clear"),
+    [
+        ("http://gateway.example", True),
+        ("http://10.0.0.7:8080", True),
+        ("http://127.0.0.2:8080", False),
+        ("http://[::1]:8080", False),
+        ("http://localhost", False),
+        ("https://gateway.example", False),
+    ],
+)
+def test_a_key_in_clear_is_pointed_out(url, clear):
+    """Only where somebody could listen."""
+    remarks = [event["remark"] for event in events(OPENAI | {"OPENAI_BASE_URL": url})]
+    assert remarks == ["openai: http:// sends the key and the prompts in clear."] * clear
+
+
+@pytest.mark.parametrize("text", ["sk-good\n", " sk-good ", '"sk-good"', "\tsk-good\r\n"])
+def test_white_space_around_a_key_is_none_of_it(text):
+    """Pasted from a web page or made by `echo`."""
+    assert load_settings({"OPENAI_API_KEY": text}).secrets() == ("sk-good",)
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-\u043a", "sk-a\r\nx-evil: 1", "sk\u2013dash", "\u201csk-q\u201d", "a b"]
+)
+def test_a_key_that_cannot_travel_in_a_header_is_refused(text):
+    """At load, not at the first call, and without showing it."""
+    (problem,) = problems({"OPENAI_API_KEY": text})
+    assert problem.startswith("OPENAI_API_KEY is not a key")
+    assert text not in problem
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"providers": 3}, "providers must be made of `key: value` lines"),
+        ({"providers": {"groq": 3}}, "providers.groq must be made of"),
+        ({"providers": {"groq": {"deployments": 3}}}, "providers.groq.deployments must be a list"),
+        (
+            {"providers": {"groq": {"deployments": [3]}}},
+            "providers.groq.deployments[0] must be made",
+        ),
+        ({"providers": {"Bad Name": {}}}, "is no name"),
+        ({"providers": {"groq": {"api_key_env": "K"}}}, "groq.api_key_env is for YAML alone"),
+        (
+            {"providers": {"groq": {"deployments": [{"timeout": 1}]}}},
+            "[0].timeout is an unknown key",
+        ),
+        ({"pool_size": [3]}, "pool_size must be one value"),
+        ({"timeout": {"a": 1}}, "timeout must be one value"),
+        ({"pool_size": True}, "pool_size must be a whole number between 1 and 64"),
+        ({"pool_size": 2.5}, "pool_size must be a whole number between 1 and 64"),
+        ({"timeout": True}, "timeout must be a number of seconds"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_named(overrides, words):
+    """Our error, whatever is passed."""
+    assert words in problems(OPENAI, **overrides)[0]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(KNOWN_VARIABLES), st.text(max_size=12).filter(lambda t: "\0" not in t)
+    )
+)
+def test_no_environment_breaks_the_reader(environ):
+    """Settings or our own error, and every sentence can be printed."""
+    try:
+        load_settings(environ)
+    except ConfigurationError as error:
+        assert all(error.problems)
 
 
 # --- Problems and secrets
@@ -520,6 +689,15 @@ def test_a_secret_in_any_variable_shows_up_nowhere(variable):
                 continue  # a path is shown, so that it can be corrected
             if not variable.endswith(("MODEL", "DEPLOYMENT", "VERSION", "ORGANIZATION")):
                 assert SECRET not in text + repr(logs)
+
+
+def test_the_debug_log_of_pydantic_settings_has_no_key(monkeypatch, caplog):
+    """It prints what its sources say where ``PYDANTIC_SETTINGS_DEBUG`` is set."""
+    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
+    caplog.set_level("DEBUG", "pydantic_settings")
+    load_settings({"OPENAI_API_KEY": SECRET, "LLM_REDIS_URL": f"redis://:{SECRET}@h/0"}, retries=1)
+    assert "retries" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_secrets_lists_what_must_be_blanked_out():
@@ -599,10 +777,10 @@ def test_a_list_of_names_survives_the_round_trip(primary, fallback):
 
 
 def test_importing_and_reading_is_cheap_and_silent():
-    """Neither LiteLLM nor YAML nor pydantic-settings is loaded for a plain environment."""
+    """Neither LiteLLM nor YAML nor an HTTP client is loaded for a plain environment."""
     code = (
         "import sys, llm_unified.settings as s; s.load_settings({'OPENAI_API_KEY': 'k', 'GROQ_APIKEY': '1'});"
-        "print([m for m in ('litellm', 'yaml', 'pydantic_settings', 'httpx') if m in sys.modules])"
+        "print([m for m in ('litellm', 'yaml', 'httpx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

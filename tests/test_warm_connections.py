@@ -1,4 +1,4 @@
-"""`warm_connections()`: every copy's own connection, open and used by the next request."""
+"""`warm_connections()`: every deployment's own connection, open and used by the next request."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ def service_of(sim: Simulator, *names: str, **settings: Any) -> UnifiedLLMServic
 
 
 @pytest.mark.parametrize("probe", PROBES)
-async def test_every_copy_gets_its_connection_and_keeps_it(sim: Simulator, probe: str) -> None:
-    """One connection per copy, all providers at once; the next request of each copy takes it."""
+async def test_every_deployment_gets_its_connection_and_keeps_it(
+    sim: Simulator, probe: str
+) -> None:
+    """One connection per deployment, all providers at once; its next request takes it."""
     async with service_of(sim, warm_probe=probe, pool_size=3) as service:
         assert await service.warm_connections() == dict.fromkeys(ORDER, True)
         for provider in sim:
@@ -37,7 +39,7 @@ async def test_every_copy_gets_its_connection_and_keeps_it(sim: Simulator, probe
 
 
 async def test_the_connection_probe_spends_no_token(sim: Simulator) -> None:
-    """It asks for the list of models with the copy's own key, in each vendor's way."""
+    """It asks for the list of models with the deployment's own key, in each vendor's way."""
     async with service_of(sim, warm_probe="connection", pool_size=1) as service:
         await service.warm_connections()
         assert [p.requests[0].method for p in sim] == ["GET"] * 4
@@ -66,7 +68,7 @@ async def test_a_dead_provider_is_false_and_no_exception(sim: Simulator, probe: 
         report = service.get_health()["openai"]
         assert (report["status"], report["breaker"]) == ("unhealthy", "open")
         assert report["last_failure"] == "connection"
-        assert [copy["reason"] for copy in report["copies"].values()] == ["connection"] * 3
+        assert [found["reason"] for found in report["copies"].values()] == ["connection"] * 3
         response = await service.generate_response_async(HELLO)
         assert [attempt.provider for attempt in response.attempts] == ["groq"]
 
@@ -111,7 +113,7 @@ def may_not_list_models(request: Request) -> Outcome | None:
 
 
 async def test_a_key_that_may_not_list_models_still_answers_users(sim: Simulator) -> None:
-    """A connection probe's 403 rests nothing, and the first answer takes the suspicion away."""
+    """A connection probe's 403 cools down nothing, and the first answer takes the suspicion away."""
     sim.openai.handler = may_not_list_models
     async with service_of(sim, "openai", "groq", warm_probe="connection", pool_size=1) as service:
         assert (await service.warm_connections())["openai"] is False
@@ -129,7 +131,7 @@ async def test_pings_carry_no_key_elsewhere(sim: Simulator, probe: str) -> None:
         assert not sim.stranger.requests
 
 
-async def test_resting_copies_are_left_alone(sim: Simulator) -> None:
+async def test_deployments_that_cool_down_are_left_alone(sim: Simulator) -> None:
     """`Retry-After` binds a ping, too."""
     async with service_of(sim, "openai", "groq") as service:
         sim.openai.script(faults.rate_limit(retry_after=60))
@@ -201,13 +203,13 @@ async def test_a_connection_that_died_without_a_word_is_found_by_a_ping(sim: Sim
             assert [(a.provider, a.kind) for a in response.attempts] == [("openai", None)]
 
 
-async def test_copies_of_one_endpoint_share_its_trial(sim: Simulator) -> None:
-    """After a breaker's rest one copy is pinged first, and the others once that answered."""
+async def test_deployments_of_one_endpoint_share_its_probe(sim: Simulator) -> None:
+    """After a breaker's cooldown one deployment is pinged first, and the others once that answered."""
     async with service_of(sim, "openai", failure_threshold=1) as service:
         sim.openai.refuse()
         assert await service.warm_connections() == {"openai": False}
         sim.openai.listen()
-        (await service.dispatcher()).rotation._clock = lambda: time.monotonic() + 20.0
+        (await service.dispatcher()).rotation._terms.clock = lambda: time.monotonic() + 20.0
         assert await service.warm_connections() == {"openai": True}
         first, *others = sim.openai.requests
         assert len(others) == 2
@@ -215,22 +217,22 @@ async def test_copies_of_one_endpoint_share_its_trial(sim: Simulator) -> None:
         assert min(request.received_at for request in others) > first.finished_at
 
 
-async def test_a_cancelled_warm_up_blocks_no_trial(sim: Simulator) -> None:
-    """Whoever stops it, and when: the breaker's trial is free for the next."""
+async def test_a_cancelled_warm_up_blocks_no_probe(sim: Simulator) -> None:
+    """Whoever stops it, and when: the breaker's probe is free for the next."""
     async with service_of(sim, "openai", failure_threshold=1) as service:
         sim.openai.refuse()
         await service.warm_connections()
         sim.openai.listen()
         sim.openai.always(faults.blackhole())
         rotation = (await service.dispatcher()).rotation
-        rotation._clock = lambda: time.monotonic() + 20.0
+        rotation._terms.clock = lambda: time.monotonic() + 20.0
         task = asyncio.create_task(service.warm_connections())
         await sim.openai.wait_for_async(requests=1)
-        assert rotation.pick("openai") is None  # the trial is the ping's
+        assert rotation.acquire("openai", budget=5.0) is None  # the probe is the ping's
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
-        assert rotation.pick("openai") is not None
+        assert rotation.acquire("openai", budget=5.0) is not None
 
 
 async def test_health_is_plain_and_readable(sim: Simulator) -> None:

@@ -15,14 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llm_unified
-from llm_unified import ConnectionWarmer, UnifiedLLMService, get_llm_warmer, load_settings, probe
+from llm_unified import ConnectionWarmer, UnifiedLLMService, get_llm_warmer, load_settings
+from llm_unified.calls import ping as ping_room
 from llm_unified.pool.deployments import Deployment
+from llm_unified.pool.lease import Lease
+from llm_unified.pool.rotation import Rotation
 from llm_unified.response import FailureKind
-from llm_unified.rotation import Rotation
+from llm_unified.schedule import COLD, WarmState, due, next_ping
 from llm_unified.testing import Simulator, faults, replies
 from llm_unified.testing.exchange import Outcome
 from llm_unified.testing.journal import Request
-from llm_unified.warmer import COLD, Copy, due, next_ping
 
 K = FailureKind
 HELLO = [{"role": "user", "content": "Hello!"}]
@@ -76,7 +78,7 @@ async def warming(
     options = {"enable_connection_warming": True, "pool_size": 1, "timeout": 5.0} | settings
     time = Time()
     async with UnifiedLLMService(load_settings(sim.environ(*names), **options)) as service:
-        (await service.dispatcher()).rotation._clock = time
+        (await service.dispatcher()).rotation._terms.clock = time
         warmer = ConnectionWarmer(service, clock=time, sleep=time.sleep)
         await warmer.start()
         await time.settle()
@@ -95,144 +97,161 @@ def fresh_singletons() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("copy", "expected"),
+    ("state", "expected"),
     [
-        (Copy("p#0", "p"), 0.0),
-        (Copy("p#0", "p", idle=59.0), 1.0),
-        (Copy("p#0", "p", idle=60.0), 0.0),
-        (Copy("f#0", "f", rank=1, idle=60.0), 140.0),
-        (Copy("f#0", "f", rank=1, idle=60.0, unused=599.0), 0.0),
-        (Copy("f#0", "f", rank=1, idle=60.0, unused=600.0), 140.0),
-        (Copy("f#0", "f", rank=3, idle=200.0), 0.0),
-        (Copy("p#0", "p", failed=0.0), 15.0),
-        (Copy("p#0", "p", failed=15.0), 0.0),
-        (Copy("p#0", "p", idle=90.0, rests=7.0), 7.0),
-        (Copy("p#0", "p", idle=1.0, failed=0.0, rests=7.0, trial=True), 7.0),
-        (Copy("p#0", "p", idle=1.0, trial=True), 0.0),
+        (WarmState("p#0", "p"), 0.0),
+        (WarmState("p#0", "p", idle=59.0), 1.0),
+        (WarmState("p#0", "p", idle=60.0), 0.0),
+        (WarmState("f#0", "f", rank=1, idle=60.0), 140.0),
+        (WarmState("f#0", "f", rank=1, idle=60.0, unused=599.0), 0.0),
+        (WarmState("f#0", "f", rank=1, idle=60.0, unused=600.0), 140.0),
+        (WarmState("f#0", "f", rank=3, idle=200.0), 0.0),
+        (WarmState("p#0", "p", failed=0.0), 15.0),
+        (WarmState("p#0", "p", failed=15.0), 0.0),
+        (WarmState("p#0", "p", idle=90.0, cooldown=7.0), 7.0),
+        (WarmState("p#0", "p", idle=1.0, failed=0.0, cooldown=7.0, probe=True), 7.0),
+        (WarmState("p#0", "p", idle=1.0, probe=True), 0.0),
     ],
 )
-def test_when_the_next_ping_is_due(copy: Copy, expected: float) -> None:
+def test_when_the_next_ping_is_due(state: WarmState, expected: float) -> None:
     """Each rule with the edges of its numbers, at an interval of one minute."""
-    assert next_ping(copy, MINUTE) == expected
+    assert next_ping(state, MINUTE) == expected
 
 
 def test_an_idle_fallback_never_cools_fully() -> None:
     """However long the interval, it is no reason to ping more; however short, 200 s are the most."""
-    assert next_ping(Copy("f#0", "f", rank=1, idle=0.0), 10.0) == 40.0
-    assert next_ping(Copy("f#0", "f", rank=1, idle=0.0), MINUTE) == COLD
-    assert next_ping(Copy("f#0", "f", rank=1, idle=0.0), 600.0) == 600.0
+    assert next_ping(WarmState("f#0", "f", rank=1, idle=0.0), 10.0) == 40.0
+    assert next_ping(WarmState("f#0", "f", rank=1, idle=0.0), MINUTE) == COLD
+    assert next_ping(WarmState("f#0", "f", rank=1, idle=0.0), 600.0) == 600.0
 
 
 def test_providers_in_use_come_first() -> None:
     """In use before idle, then the place in the chain, then who was quiet longest."""
-    copies = [
-        Copy("idle#0", "idle", rank=1),
-        Copy("used#0", "used", rank=2, idle=70.0, unused=5.0),
-        Copy("used#1", "used", rank=2, idle=90.0, unused=5.0),
-        Copy("first#0", "first", rank=0, idle=61.0),
-        Copy("first#1", "first", rank=0, idle=10.0),
+    states = [
+        WarmState("idle#0", "idle", rank=1),
+        WarmState("used#0", "used", rank=2, idle=70.0, unused=5.0),
+        WarmState("used#1", "used", rank=2, idle=90.0, unused=5.0),
+        WarmState("first#0", "first", rank=0, idle=61.0),
+        WarmState("first#1", "first", rank=0, idle=10.0),
     ]
-    assert [c.id for c in due(copies, MINUTE)] == ["first#0", "used#1", "used#0", "idle#0"]
+    assert [state.id for state in due(states, MINUTE)] == ["first#0", "used#1", "used#0", "idle#0"]
 
 
 SECONDS = st.floats(0.0, 1e6)
 
 
 @given(
-    copy=st.builds(
-        Copy,
+    state=st.builds(
+        WarmState,
         id=st.just("c"),
         provider=st.just("p"),
         rank=st.integers(0, 3),
         idle=st.none() | SECONDS,
         unused=st.none() | SECONDS,
         failed=st.none() | SECONDS,
-        rests=st.floats(0.001, 1e4),
-        trial=st.booleans(),
+        cooldown=st.floats(0.001, 1e4),
+        probe=st.booleans(),
     ),
     interval=st.floats(0.5, 1e4),
 )
-def test_nobody_is_pinged_while_it_rests(copy: Copy, interval: float) -> None:
-    """Whatever else is known of a copy, its rest is obeyed; and no copy waits for ever."""
-    assert copy.rests <= next_ping(copy, interval) <= max(copy.rests, interval, COLD)
+def test_nobody_is_pinged_while_it_cools_down(state: WarmState, interval: float) -> None:
+    """Whatever else is known of a deployment, its cooldown is obeyed; and none waits for ever."""
+    assert state.cooldown <= next_ping(state, interval) <= max(state.cooldown, interval, COLD)
 
 
-# -- the trial of a breaker ----------------------------------------------------------------------------
+# -- the probe of a breaker ----------------------------------------------------------------------------
 
 
-def rotation(
-    copies: int = 2, *, threshold: int = 1
-) -> tuple[Rotation, list[Deployment], list[float]]:
-    """One provider, a clock that is a list of one number, no jitter."""
+def rotation() -> tuple[Rotation, list[Deployment], list[float]]:
+    """One provider with two keys, a clock that is a list of one number, no jitter."""
     clock = [0.0]
     found = [
         Deployment(f"p#{i}", "p", "m", "openai/m", endpoint="e", credential=f"p/key{i}")
-        for i in range(copies)
+        for i in range(2)
     ]
-    made = Rotation(
-        found, threshold=threshold, cooldown=10.0, clock=lambda: clock[0], chance=lambda: 0.5
-    )
+    made = Rotation(found, threshold=1, cooldown=10.0, clock=lambda: clock[0], chance=lambda: 0.5)
     return made, found, clock
 
 
-def test_a_ping_makes_the_trial_before_any_user_can() -> None:
+def claim(turns: Rotation, deployment: Deployment, **more: Any) -> Lease | None:
+    return turns.claim(deployment, budget=5.0, **more)
+
+
+def test_a_ping_makes_the_probe_before_any_user_can() -> None:
     """One ping may come a second early; users and other pings wait for what it finds."""
     turns, (first, second), clock = rotation()
-    turns.failed(first, K.SERVER)
+    turns.lease(first).failed(K.SERVER)
     clock[0] = 8.9
-    assert not turns.claim(first, ahead=1.0)
+    assert not claim(turns, first, ahead=1.0)
     assert turns.claimable_in(first, ahead=1.0) == pytest.approx(0.1)
     clock[0] = 9.0
-    assert turns.claim(first, ahead=1.0)
-    assert not turns.claim(second, ahead=1.0)
+    probe = claim(turns, first, ahead=1.0)
+    assert probe is not None and probe.probe
+    assert not claim(turns, second, ahead=1.0)
     assert turns.claimable_in(second, ahead=1.0) is None
     clock[0] = 11.0
-    assert turns.pick("p") is None
-    turns.succeeded(first)
-    assert turns.pick("p") == first
+    assert turns.acquire("p", budget=5.0) is None
+    probe.succeeded()
+    lease = turns.acquire("p", budget=5.0)
+    assert lease is not None and lease.deployment == first
 
 
-def test_a_failed_trial_rests_twice_as_long() -> None:
+def test_a_failed_probe_cools_down_twice_as_long() -> None:
     """Also when the ping came early."""
     turns, (first, _), clock = rotation()
-    turns.failed(first, K.SERVER)
+    turns.lease(first).failed(K.SERVER)
     clock[0] = 9.0
-    assert turns.claim(first, ahead=1.0)
-    assert turns.failed(first, K.SERVER) == pytest.approx(20.0)
+    probe = claim(turns, first, ahead=1.0)
+    assert probe is not None
+    assert probe.failed(K.SERVER) == pytest.approx(20.0)
 
 
-def test_a_cancelled_trial_goes_to_whoever_comes_next() -> None:
+def test_a_cancelled_probe_goes_to_whoever_comes_next() -> None:
     """A warmer that is stopped in the middle of it blocks nobody."""
     turns, (first, _), clock = rotation()
-    turns.failed(first, K.SERVER)
+    turns.lease(first).failed(K.SERVER)
     clock[0] = 9.5
-    assert turns.claim(first, ahead=1.0)
-    turns.released(first)
-    assert turns.pick("p") is not None
+    probe = claim(turns, first, ahead=1.0)
+    assert probe is not None
+    assert turns.acquire("p", budget=5.0) is None
+    probe.released()
+    assert turns.acquire("p", budget=5.0) is not None
+
+
+def test_a_probe_whose_budget_is_over_is_free_for_the_next() -> None:
+    """A ping that never says how it ended blocks nobody for longer than it may take."""
+    turns, (first, _), clock = rotation()
+    turns.lease(first).failed(K.SERVER)
+    clock[0] = 10.0
+    assert claim(turns, first)
+    clock[0] = 14.9
+    assert not claim(turns, first)
+    clock[0] = 15.0
+    assert claim(turns, first)
 
 
 def test_retry_after_is_kept_to_the_second() -> None:
     """What the upstream asked for is not shortened for a ping."""
     turns, (first, second), clock = rotation()
-    turns.failed(first, K.RATE_LIMIT, retry_after=30.0)
+    turns.lease(first).failed(K.RATE_LIMIT, retry_after=30.0)
     clock[0] = 29.9
-    assert not turns.claim(first, ahead=1.0)
-    assert turns.claim(second, ahead=1.0)
+    assert not claim(turns, first, ahead=1.0)
+    assert claim(turns, second, ahead=1.0)
     clock[0] = 30.0
-    assert turns.claim(first, ahead=1.0)
+    assert claim(turns, first, ahead=1.0)
 
 
-def test_a_probe_of_the_connection_leaves_the_trial_of_answers_to_others() -> None:
+def test_a_probe_of_the_connection_leaves_the_probe_of_answers_to_others() -> None:
     """It can find that a connection is back, not that a model answers again."""
     turns, (first, _), clock = rotation()
-    turns.failed(first, K.SERVER)
+    turns.lease(first).failed(K.SERVER)
     clock[0] = 20.0
-    assert not turns.claim(first, only={K.CONNECTION})
-    turns.reconnected(first, {K.CONNECTION})
+    assert not claim(turns, first, only={K.CONNECTION})
+    turns.lease(first).reconnected({K.CONNECTION})
     assert turns.claimable_in(first, only={K.CONNECTION}) is None
-    turns.failed(first, K.CONNECTION)
-    turns.reconnected(first, {K.CONNECTION})
-    assert turns.claim(first, only={K.CONNECTION})
+    turns.lease(first).failed(K.CONNECTION)
+    turns.lease(first).reconnected({K.CONNECTION})
+    assert claim(turns, first, only={K.CONNECTION})
 
 
 # -- the task, over sockets -----------------------------------------------------------------------------
@@ -316,14 +335,14 @@ async def test_without_warm_on_startup_the_first_ping_comes_an_interval_later(
 
 
 async def test_the_warmer_notices_who_is_well_again(sim: Simulator) -> None:
-    """A provider that recovered gets its trial from a ping; the next user's call just works."""
+    """A provider that recovered gets its probe from a ping; the next user's call just works."""
     async with warming(sim, "openai", "groq", failure_threshold=1) as (service, _, time):
         sim.openai.refuse()
         assert (await service.generate_response_async(HELLO)).provider == "groq"
         assert service.get_health()["openai"]["breaker"] == "open"
         await time.pass_by(8.0)
         sim.openai.listen()
-        await time.pass_by(3.5)  # the rest of 10 s, with its jitter
+        await time.pass_by(3.5)  # what is left of 10 s, with their jitter
         assert service.get_health()["openai"]["breaker"] == "closed"
         response = await service.generate_response_async(HELLO)
         assert [attempt.provider for attempt in response.attempts] == ["openai"]
@@ -416,19 +435,19 @@ async def test_start_and_stop_as_often_as_you_like(sim: Simulator) -> None:
         assert warmer.running and len(sim.openai.requests) == 2
 
 
-async def test_an_exception_in_a_probe_is_survived(
+async def test_an_exception_in_a_ping_is_survived(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The warmer goes on, tenacity spacing the rounds out."""
-    real, calls = probe.ping, []
+    real, calls = ping_room.ping, []
 
-    async def broken(*args: Any, **rest: Any) -> Any:
-        calls.append(args[1].id)
+    async def broken(*args: Any, **more: Any) -> Any:
+        calls.append(args[1])
         if len(calls) < 4:
             raise ValueError("a bug")
-        return await real(*args, **rest)
+        return await real(*args, **more)
 
-    monkeypatch.setattr(probe, "ping", broken)
+    monkeypatch.setattr(ping_room, "ping", broken)
     async with warming(sim, "openai") as (_, warmer, time):
         assert not sim.openai.requests
         await time.pass_by(HOUR / 6)

@@ -125,6 +125,11 @@ class PendingAttempt:
         """It goes on behind this block: a stream that is answering. Another block will end it."""
         self._kept = True
 
+    def answering(self) -> None:
+        """The first content came."""
+        self.first_token = self.elapsed
+        self._ledger.answering(self.lease)
+
     def answered(self) -> None:
         """A real answer, accepted by the caller."""
         self._settled = True

@@ -43,6 +43,8 @@ def build_engine(settings: Settings) -> Engine:
         ConfigurationError: the embedded model cannot run, or a package is missing.
     """
     with importing():
+        import structlog  # noqa: F401 - else the first failure imports it in the event loop
+
         from llm_unified.engine.engine import Engine
 
         engine = Engine(settings)

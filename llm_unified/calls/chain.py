@@ -17,6 +17,7 @@ from llm_unified.engine.engine import Engine
 from llm_unified.errors import AllProvidersFailedError, ServiceClosedError
 from llm_unified.failures.classify import Failure
 from llm_unified.failures.table import KEY_KINDS, TRANSIENT
+from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
 from llm_unified.response import FailureKind as K
@@ -30,6 +31,8 @@ Work = Callable[[PendingAttempt, bool], Awaitable[Any]]
 _CALLERS_FAULT: Final = frozenset({K.BAD_REQUEST, K.CONTEXT_LENGTH, K.CONTENT_POLICY})
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
+_PROBE_MARGIN_SECONDS: Final = 1.0
+"""A probe belongs to its attempt for so long after the attempt's limit: it takes a moment to end."""
 
 
 class Chain:
@@ -96,7 +99,7 @@ class Chain:
     async def _awake(self) -> tuple[str, ...]:
         """Those of the chain that do not cool down; if all do, the one that is back soonest."""
         chain = self.request.chain
-        awake = tuple(name for name in chain if self._rotation.available(name))
+        awake = tuple(name for name in chain if self._available(name))
         if awake:
             return awake
         soonest = self._rotation.soonest(chain)
@@ -113,7 +116,13 @@ class Chain:
             await self._sleep(wait)
         self._soonest = name
         others = (other for other in chain if other != name)
-        return (name, *filter(self._rotation.available, others))
+        return (name, *filter(self._available, others))
+
+    def _available(self, provider: str) -> bool:
+        """One that a reload took away meanwhile is still this call's."""
+        if self._rotation.available(provider):
+            return True
+        return self._superseded() and not self._rotation.state(provider)
 
     def _worth_again(self) -> tuple[str, ...]:
         last = {a.provider: a.kind for a in self.trail.attempts}
@@ -167,18 +176,25 @@ class Chain:
     def _lease(self, provider: str, stale: PendingAttempt | None) -> Lease | None:
         if stale is not None:
             return self._rotation.lease(stale.deployment)
-        if self._superseded():  # this call knows the deployments of its own configuration only
-            own = (d for d in self.engine.deployments.values() if d.provider == provider)
-            left = (d for d in own if d.credential not in self.trail.credentials)
-            deployment = next(left, None)
-            return None if deployment is None else self._rotation.lease(deployment)
-        return self._rotation.acquire(
-            provider,
-            budget=max(0.0, self.trail.remaining),
-            without=frozenset(self.trail.credentials),
-            soonest=provider == self._soonest,
-            last_resort=self._last_resort,
-        )
+        if not self._superseded():
+            lease = self._rotation.acquire(
+                provider,
+                budget=self._seconds(provider)[0] + _PROBE_MARGIN_SECONDS,
+                without=frozenset(self.trail.credentials),
+                soonest=provider == self._soonest,
+                last_resort=self._last_resort,
+            )
+            if lease is None or self._is_own(lease.deployment):
+                return lease
+            lease.released()  # a reload came in between
+        # This call knows the deployments of its own configuration only.
+        own = (d for d in self.engine.deployments.values() if d.provider == provider)
+        left = (d for d in own if d.credential not in self.trail.credentials)
+        deployment = next(left, None)
+        return None if deployment is None else self._rotation.lease(deployment)
+
+    def _is_own(self, deployment: Deployment) -> bool:
+        return self.engine.deployments.get(deployment.id) is deployment
 
     def _begin(self, lease: Lease) -> PendingAttempt:
         """Set the limit.
@@ -190,20 +206,26 @@ class Chain:
         if self._closed():
             lease.released()
             raise ServiceClosedError("the service was closed during this call")
-        configured = self.settings.provider(provider).timeout or self.settings.timeout
-        timeout = request.timeout or configured
-        later = len(self._order) - 1 - self._order.index(provider)
-        seconds = attempt_budget(timeout=timeout, remaining=trail.remaining, later=later)
-        if request.stream:
-            configured = min(configured, self.settings.first_token_timeout)
-            seconds = min(seconds, self.settings.first_token_timeout)
+        seconds, own_limit = self._seconds(provider)
         if seconds <= 0.0:
             lease.released()
             raise self._nobody()
-        own_limit = request.timeout is not None and seconds == request.timeout < configured
         return PendingAttempt(
             request, trail, lease, self._ledger, seconds=seconds, own_limit=own_limit
         )
+
+    def _seconds(self, provider: str) -> tuple[float, bool]:
+        """How long one attempt at it may take, and whether that is the caller's own limit."""
+        configured = self.settings.provider(provider).timeout or self.settings.timeout
+        asked = self.request.timeout
+        later = len(self._order) - 1 - self._order.index(provider)
+        seconds = attempt_budget(
+            timeout=asked or configured, remaining=self.trail.remaining, later=later
+        )
+        if self.request.stream:
+            configured = min(configured, self.settings.first_token_timeout)
+            seconds = min(seconds, self.settings.first_token_timeout)
+        return seconds, asked is not None and seconds == asked < configured
 
     def most_seconds(self, attempt: PendingAttempt) -> float:
         """How long a stream may show signs of life without content: the others must stay reachable."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from llm_unified.failures.table import KEY_KINDS
-from llm_unified.observe.logs import log
+from llm_unified.failures.table import FOLLOWS, KEY_KINDS, Consequence
+from llm_unified.logs import log
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.lease import Lease
@@ -18,6 +18,8 @@ __all__ = ["Ledger"]
 
 _MISCONFIGURED: Final = frozenset({K.AUTH, K.NOT_FOUND, K.QUOTA})
 """Somebody must do something about these; said loudly, and once."""
+_HEEDED: Final = frozenset({Consequence.COUNT, Consequence.COOL_KEY})
+"""Where an upstream's ``Retry-After`` decides how long the cooldown is."""
 
 
 class Ledger:
@@ -34,6 +36,11 @@ class Ledger:
         """A real answer: failures are forgotten."""
         self.recovered(lease)
         self._publish(attempt, counted)
+
+    def answering(self, lease: Lease) -> None:
+        """The first content of a stream came: a probe has succeeded."""
+        if lease.answering():
+            self._withdraw(lease.deployment)
 
     def recovered(self, lease: Lease) -> None:
         """The deployment is well again; other processes shall know."""
@@ -62,7 +69,8 @@ class Ledger:
         cooldown = lease.failed(kind, retry_after=attempt.retry_after, overridden=overridden)
         if cooldown and self.fleet is not None:
             ids = [d.id for d in self._rotation.affected(deployment, kind)]
-            self.fleet.publish(ids, kind, cooldown)
+            asked_for = attempt.retry_after is not None and FOLLOWS[kind] in _HEEDED
+            self.fleet.publish(ids, kind, cooldown, asked_for=asked_for)
         self._publish(attempt, counted)
         self._log(deployment, attempt, kind, cooldown, overridden=overridden)
 

@@ -71,8 +71,7 @@ class LiveStream:
                 timer.reschedule(min(loop.time() + self._idle, latest))
         if not self._ready:
             raise self._emptiness()
-        attempt.first_token = attempt.elapsed
-        attempt.lease.answering()
+        attempt.answering()
 
     def _show(self, pieces: list[Piece]) -> None:
         add = self._assembly.add

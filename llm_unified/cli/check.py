@@ -31,7 +31,6 @@ _REMARKS = {
     "provider_disabled": "{provider} is switched off.",
 }
 _WARMING = ("keep_alive_interval", "warm_on_startup", "warm_probe")
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +170,6 @@ def _hints(settings: Settings) -> Iterator[str]:
             f"LLM_TIMEOUT ({settings.timeout:g} s) is longer than LLM_DEADLINE "
             f"({settings.deadline:g} s), which ends the whole call first."
         )
-    for provider in settings.providers:
-        for deployment in provider.deployments:
-            parts = urlsplit(deployment.api_base or "")
-            if parts.scheme == "http" and deployment.api_keys and parts.hostname not in _LOCAL:
-                yield f"{provider.name}: http:// sends the key and the prompts in clear."
 
 
 def _chain_hints(settings: Settings) -> Iterator[str]:

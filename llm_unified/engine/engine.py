@@ -202,6 +202,8 @@ class Engine:
 
     async def warm_up(self) -> None:
         """Go the code path of every plan once, without sending anything: what is imported late is there."""
+        providers = list(dict.fromkeys(d.provider for d in self.deployments.values()))
+        await self._router.walk(providers, _nobody)
         for deployment in self.deployments.values():
             planned = self._plan(deployment, deployment.model)
             if planned is not None:
@@ -221,6 +223,11 @@ async def _prepare(
         return await planned.prepare(messages, params, stream=stream)
     except Exception as error:
         raise RefusedLocallyError(type(error).__name__) from error
+
+
+async def _nobody(_: str) -> bool:
+    """Asks no one: the Router imports a good deal when it first goes on to a fallback."""
+    return False
 
 
 def _identity(entry: Mapping[str, Any], settings: Settings) -> str:

@@ -25,7 +25,7 @@ class FallbackRouter:
     """The Router of one configuration."""
 
     def __init__(self, model_list: Sequence[Mapping[str, Any]]) -> None:
-        self._router = _Router(
+        self._router = Router(
             model_list=[dict(entry) for entry in model_list],
             num_retries=0,
             max_fallbacks=len({entry["model_name"] for entry in model_list}) + 1,
@@ -33,7 +33,9 @@ class FallbackRouter:
             timeout=_ROUTER_TIMEOUT_SECONDS,
         )
         # It needs no global callbacks; so other Routers of the process are not disturbed either.
-        self._router.discard()  # type: ignore[no-untyped-call]
+        # LiteLLM 1.109 deprecates `discard` in favour of `retire`.
+        leave = getattr(self._router, "retire", None) or self._router.discard
+        leave()
 
     async def walk(self, order: Sequence[str], ask: Callable[[str], Awaitable[bool]]) -> bool:
         """Ask the providers in ``order`` until ``ask(provider)`` says that it is done; whether one did.
@@ -73,17 +75,3 @@ class _Walk:
             return
         if not self.done and model != self._last:
             raise _NextError
-
-
-class _Router(Router):
-    """Without the bookkeeping for rpm and tpm limits and response headers, which nobody reads here."""
-
-    async def increment_deployment_usage_for_response(
-        self, response: Any, request_kwargs: Any
-    ) -> None:
-        return None
-
-    async def set_response_headers(
-        self, response: Any, model_group: str | None = None, request_kwargs: Any = None
-    ) -> Any:
-        return response

@@ -8,6 +8,7 @@ request: that is what ``tests/test_litellm_contract.py`` compares, case by case.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -76,6 +77,15 @@ class Plan:
                 custom_llm_provider=vendor.litellm_name,
             )
         )
+        self._about_roles: dict[str, Any] = {}
+        roles = inspect.signature(config.translate_developer_role_to_system_role)
+        if "model_info" in roles.parameters:  # from LiteLLM 1.109 on
+            self._about_roles = {
+                "model": self.model,
+                "custom_llm_provider": vendor.litellm_name,
+                "api_base": self._access.base,
+                "model_info": {},
+            }
         self._remembered: dict[Any, dict[str, Any]] = {}
 
     def __repr__(self) -> str:
@@ -118,8 +128,9 @@ class Plan:
         self.vendor.adapt(params)
         beside = {name: params.pop(name, None) for name in _PASSED_BESIDE}
         messages = validate_and_fix_openai_messages(messages=params.pop("messages"))
-        if self._config is not None:
-            messages = self._config.translate_developer_role_to_system_role(messages=messages)
+        messages = self._config.translate_developer_role_to_system_role(
+            messages=messages, **self._about_roles
+        )
         optional = self._optional(messages, params, stream=stream)
         json_mode = bool(optional.pop("json_mode", False))
         fake = bool(optional.pop("fake_stream", False)) or (stream and self._fakes_streams)

@@ -1,3 +1,3 @@
-"""What happened: counters (`stats`), how providers are (`health`), log events (`logs`), and exporters
+"""What happened: counters (`stats`), how providers are (`health`), and exporters
 (`prometheus`, `opentelemetry`). Fed by the attempts that a service publishes.
 """

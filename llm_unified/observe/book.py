@@ -1,19 +1,28 @@
-"""All that one service keeps of what happened: counters, health, and who is told of it."""
+"""All that one service keeps of what happened: counters, health, and who listens."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from llm_unified.errors import LLMError
+from llm_unified.logs import log
 from llm_unified.observe.health import Health
-from llm_unified.observe.logs import log
 from llm_unified.observe.stats import Stats
 from llm_unified.response import Attempt
 
-__all__ = ["Book"]
+__all__ = ["Book", "Listener", "Source"]
 
 Listener = Callable[[Attempt, bool], None]
+"""Called with each attempt, and whether it was made for a user's request."""
+
+
+class Source(Protocol):
+    """What publishes attempts: a service, or its book."""
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with every attempt; returns what ends that."""
 
 
 class Book:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_unified.forksafe import ForkSafeLock
-from llm_unified.observe.logs import log
+from llm_unified.logs import log
 from llm_unified.pool.entries import Entry, Outbox, entry_key, read_entry
 from llm_unified.pool.worker import Worker
 

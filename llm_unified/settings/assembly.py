@@ -1,4 +1,4 @@
-"""Pure: what the sources say → the values of ``Settings``, or every problem with its next step."""
+"""Pure: all sources → the values of ``Settings``, or every problem with its next step."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
+from pydantic import ValidationError
 
-from llm_unified.observe.logs import Level
 from llm_unified.providers import PROVIDERS
-from llm_unified.settings.candidates import Candidate, build_candidate, shown
-from llm_unified.settings.options import OPTIONS, InvalidValueError, Option, did_you_mean, parse
-from llm_unified.settings.sources import Keys, Layer, strays, typos
+from llm_unified.settings.candidates import Candidate
+from llm_unified.settings.explain import reason, redacted, shown
+from llm_unified.settings.model import Options, Written, WrittenProvider
+from llm_unified.settings.options import did_you_mean, typos, unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["ENV_FILE_NOT_READ", "NOTHING", "Assembly", "Event", "assemble"]
+    from llm_unified.logs import Level
+    from llm_unified.settings.sources import Event, Loc, Place, Source
+
+__all__ = ["ENV_FILE_NOT_READ", "NOTHING", "Assembly", "assemble"]
 
 _PREFERENCE = ("openai", "azure_openai", "groq", "anthropic")
 """Who is the primary when nobody says; the providers that YAML defines come after them."""
@@ -29,7 +32,6 @@ _ALIASES = {
     "chatgpt": "openai",
     "claude": "anthropic",
 }
-_SHORTEST_REDACTED = 8
 NOTHING = (
     "No provider is configured. Set OPENAI_API_KEY, GROQ_API_KEY or ANTHROPIC_API_KEY, or "
     "AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_DEPLOYMENT; or set "
@@ -39,9 +41,6 @@ NOTHING = (
 """The one problem of whoever has not configured anything yet."""
 ENV_FILE_NOT_READ = "env_file_not_read"
 """The event of whoever has a ``.env`` file and expects that it is found."""
-
-Event = tuple[Level, str, dict[str, object]]
-"""A log line: level, event, fields."""
 
 
 @dataclass(slots=True)
@@ -53,32 +52,45 @@ class Assembly:
     problems: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
+    def remark(self, level: Level, event: str, text: str) -> None:
+        """Note a remark that brings its own words."""
+        self.events.append((level, event, {"remark": text}))
 
-def assemble(layers: list[Layer], names: Iterable[str] = ()) -> Assembly:
-    """Put the layers together, strongest first; ``names`` are variables that may be misspelt."""
+
+def assemble(sources: Sequence[Source], names: Iterable[str] = ()) -> Assembly:
+    """Put the sources together, strongest first; ``names`` are variables that may be misspelt."""
     result = Assembly()
-    read = {name for layer in layers for name in layer.followed}
-    names = [name for name in names if name not in read]
-    slips = typos(names)
-    for name, meant in slips.items():
-        result.events.append(
-            ("warning", "unknown_variable", {"variable": name, "did_you_mean": meant})
-        )
-    for name in strays(names):
-        _remark(result, "warning", "variable_not_read", f"{name} is set but is not read.")
-    for layer in layers:
-        result.problems += layer.problems
-    where = _settle_options(layers, result)
-    mentioned = (name for layer in layers for name in layer.providers)
+    followed = {name for source in sources for name in source.followed}
+    names = [name for name in names if name not in followed]
+    misspelt = typos(names)
+    for name, meant in misspelt.items():
+        fields: dict[str, object] = {"variable": name, "did_you_mean": meant}
+        result.events.append(("warning", "unknown_variable", fields))
+    for name in unread(names):
+        result.remark("warning", "variable_not_read", f"{name} is set but is not read.")
+    for source in sources:
+        result.problems += source.problems
+        result.events += source.events
+    places = _places(sources)
+    written, wrong, unknown = _merged(sources)
+    result.problems += unknown
+    where = _settle_options(written, wrong, places, result)
+    mentioned = (str(loc[1]) for source in sources for loc in source.places if len(loc) > 1)
     candidates = {
-        name: build_candidate(name, layers, slips)
+        name: Candidate(name, written.providers.get(name, WrittenProvider()), places, misspelt)
         for name in dict.fromkeys((*_PREFERENCE, *PROVIDERS, *mentioned))
     }
+    for loc, sentence in wrong.items():
+        if len(loc) > 1:
+            candidates[str(loc[1])].problems.append(sentence)
     _report(candidates, _named(candidates, where, result), result)
+    for source in sources:
+        _remark_on_weaker_lines(source, written, places, result)
     _choose(candidates, result)
-    files = [layer.path for layer in layers if layer.path]
+    files = [source.path for source in sources if source.path]
     in_order = sorted(result.problems, key=lambda text: _line(text, files))
-    result.problems = list(dict.fromkeys(_redacted(in_order, layers)))
+    result.problems = redacted(in_order, {s for source in sources for s in source.secrets})
+    result.events = [row for at, row in enumerate(result.events) if row not in result.events[:at]]
     return result
 
 
@@ -91,51 +103,53 @@ def _line(problem: str, files: list[str]) -> int:
     return 0
 
 
-def _remark(result: Assembly, level: Level, event: str, text: str) -> None:
-    """Note a remark that brings its own words."""
-    result.events.append((level, event, {"remark": text}))
+def _places(sources: Sequence[Source]) -> dict[Loc, Place]:
+    """Return where each value stands that counts; who lists deployments lists them all."""
+    found: dict[Loc, Place] = {}
+    for source in reversed(sources):
+        lists = {loc for loc in source.places if loc[-1] == "deployments"}
+        found = {loc: place for loc, place in found.items() if loc[:3] not in lists} | source.places
+    return found
 
 
-def _outdone(result: Assembly, line: str, stronger: str) -> None:
-    text = f"{line} is without effect: {stronger} is stronger."
-    _remark(result, "info", "setting_outdone", text)
+def _merged(sources: Sequence[Source]) -> tuple[Written, dict[Loc, str], list[str]]:
+    """Merge the sources; leave out what is wrong, so that everything else can be checked, too.
+
+    What is wrong comes back as sentences: of values by their place, of unknown keys all together.
+    """
+    try:
+        return Written(sources=sources), {}, []  # type: ignore[call-arg]
+    except ValidationError as failed:
+        errors = failed.errors(include_url=False)
+    wrong: dict[Loc, str] = {}
+    unknown: list[str] = []
+    for error in errors:
+        parts = error["loc"]  # of an item of a list, the list's place is known
+        known = (parts[:n] for n in range(len(parts), 0, -1))
+        loc = next(loc for loc in known if any(loc in source.places for source in sources))
+        places = [source.places[loc] for source in sources if loc in source.places]
+        sentences = [f"{place.where} {reason(error)}" for place in places]
+        if error["type"] == "extra_forbidden":
+            unknown += sentences
+        else:
+            wrong.setdefault(loc, f"{sentences[0]}.")
+        for source in sources:
+            source.drop(loc)
+    return Written(sources=sources), wrong, unknown  # type: ignore[call-arg]
 
 
-def _settle_options(layers: list[Layer], result: Assembly) -> dict[str, str]:
+def _settle_options(
+    written: Written, wrong: Mapping[Loc, str], places: Mapping[Loc, Place], result: Assembly
+) -> dict[str, str]:
     """Settle the global options; return where each that was given stands."""
     where: dict[str, str] = {}
-    for option in OPTIONS:
-        result.values[option.name], result.origins[option.name] = option.default, "default"
-        found = [layer.options[option.name] for layer in layers if option.name in layer.options]
-        if not found:
-            continue
-        where[option.name] = found[0].where
-        for weaker in found[1:]:
-            if weaker.line and not _same(option, weaker.value, found[0].value):
-                _outdone(result, weaker.line, found[0].where)
-        try:
-            result.values[option.name] = parse(option, found[0].value)
-        except InvalidValueError as error:
-            result.problems.append(f"{found[0].where} {error}{shown(found[0].value)}.")
-        else:
-            result.origins[option.name] = found[0].origin
-    redis_url = result.values["redis_url"]
-    if redis_url is not None:
-        if not re.match(r"(rediss?|unix)://", redis_url):
-            result.problems.append(
-                f"{where['redis_url']} must start with redis:// or rediss://, as in "
-                "redis://localhost:6379/0."
-            )
-        result.values["redis_url"] = SecretStr(redis_url)
+    for name in Options.model_fields:
+        result.values[name], result.origins[name] = getattr(written, name), "default"
+        if (place := places.get((name,))) is not None:
+            where[name], result.origins[name] = place.where, place.origin
+    result.problems += [sentence for loc, sentence in wrong.items() if len(loc) == 1]
     _fit_timeouts(result, where)
     return where
-
-
-def _same(option: Option, one: object, other: object) -> bool:
-    try:
-        return bool(parse(option, one) == parse(option, other))
-    except InvalidValueError:
-        return False
 
 
 def _fit_timeouts(result: Assembly, where: Mapping[str, str]) -> None:
@@ -153,6 +167,27 @@ def _fit_timeouts(result: Assembly, where: Mapping[str, str]) -> None:
             values[name] = timeout
     if "deadline" not in where:
         values["deadline"] = max(values["deadline"], 2 * timeout)
+
+
+def _remark_on_weaker_lines(
+    source: Source, written: Written, places: Mapping[Loc, Place], result: Assembly
+) -> None:
+    """Point out lines of YAML that say something else than a stronger source."""
+    weaker = {
+        loc: place
+        for loc, place in source.places.items()
+        if place.line and places.get(loc, place) is not place
+    }
+    alone = _merged([source])[0] if weaker else written
+    for loc, place in weaker.items():
+        if _said(alone, loc) != _said(written, loc):
+            text = f"{place.line} is without effect: {places[loc].where} is stronger."
+            result.remark("info", "setting_outranked", text)
+
+
+def _said(written: Written, loc: Loc) -> object:
+    block = written.providers.get(str(loc[1])) if len(loc) > 1 else written
+    return getattr(block, str(loc[-1]), None)
 
 
 def _named(
@@ -192,12 +227,7 @@ def _report(
             result.events.append(("warning", "provider_incomplete", fields))
         if name in named or found.has_key or found.ours:
             result.problems += found.problems
-        for variable in found.shadowed:
-            result.events.append(("warning", "setting_without_effect", {"variable": variable}))
-        for line, stronger in found.outdone:
-            _outdone(result, line, stronger)
-        for where in dict.fromkeys(found.placeholders):
-            _remark(result, "warning", "placeholder_key", f"{where} looks like a placeholder.")
+        result.events += found.events
 
 
 def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:
@@ -211,9 +241,8 @@ def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:
         order += fallbacks
     elif primary != "local":  # whoever chooses the embedded model does not mean to be billed
         order += usable
-    chain = [
-        name for name in dict.fromkeys(order) if name in candidates and candidates[name].enabled
-    ]
+    order = [name for name in dict.fromkeys(order) if name in candidates]
+    chain = [name for name in order if candidates[name].enabled]
     if not chain:
         if not result.problems:
             result.problems.append(_nothing_left(candidates))
@@ -224,13 +253,13 @@ def _choose(candidates: Mapping[str, Candidate], result: Assembly) -> None:
         result.origins["primary_provider"] = f"{primary} is switched off"
     elif not primary and chain[0] in (fallbacks or ()):
         result.origins["primary_provider"] = f"first of {given}"
-    off = [name for name in dict.fromkeys(order) if name in candidates and name not in chain]
+    off = [name for name in order if name not in chain]
     if fallbacks is not None and off:
         verb = "is" if len(off) == 1 else "are"
         result.origins["fallback_providers"] = f"{given}, {', '.join(off)} {verb} switched off"
     values["primary_provider"], values["fallback_providers"] = chain[0], tuple(chain[1:])
     members = dict.fromkeys((*chain, *usable))
-    values["providers"] = tuple(candidates[name].value for name in members)
+    values["providers"] = tuple(candidates[name].values for name in members)
     for name in members:
         origins = candidates[name].origins.items()
         result.origins |= {f"providers.{name}.{key}": origin for key, origin in origins}
@@ -255,19 +284,3 @@ def _nothing_left(candidates: Mapping[str, Candidate]) -> str:
         )
     half = [f" ({text}.)" for c in candidates.values() if c.has_key for text in c.missing]
     return NOTHING + "".join(half)
-
-
-def _redacted(problems: Iterable[str], layers: list[Layer]) -> list[str]:
-    """Blank out a key that got into another variable by mistake."""
-    secrets = {
-        key.get_secret_value()
-        for layer in layers
-        for block in layer.providers.values()
-        if "api_key" in block and isinstance(block["api_key"].value, Keys)
-        for key in block["api_key"].value.found
-    }
-    texts = list(problems)
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_REDACTED:
-            texts = [text.replace(secret, "[secret]") for text in texts]
-    return texts

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from llm_unified.providers import PROVIDERS, ProviderRow, provider_row, read_base_url
-from llm_unified.settings.options import PROVIDER_OPTIONS, InvalidValueError, parse
-from llm_unified.settings.sources import Given, Keys, Layer
+from llm_unified.settings.kinds import as_label
+from llm_unified.settings.model import WrittenDeployment, WrittenProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pydantic import SecretStr
 
-__all__ = ["Candidate", "build_candidate", "shown"]
+    from llm_unified.settings.sources import Event, Loc, Place
 
-_FIELDS = {option.name: option for option in PROVIDER_OPTIONS}
-_LONGEST_SHOWN = 40
-_LOOKS_SECRET = re.compile(r"sk-|gsk_|key|://[^/]*@|[A-Za-z0-9+/_-]{24,}", re.IGNORECASE)
+__all__ = ["Candidate"]
 
 _PLACEHOLDER = re.compile(
     r"(sk-|gsk_)?(ant-|proj-)?(\.{3,}|x{3,}|\*{3,})"
@@ -26,31 +26,72 @@ _PLACEHOLDER = re.compile(
 )
 
 
-@dataclass(slots=True)
 class Candidate:
-    """A provider that somebody mentioned, as far as it could be put together."""
+    """A provider that may be asked, as far as it can be put together."""
 
-    name: str
-    row: ProviderRow
-    enabled: bool = True
-    insisted: bool = False
-    """Somebody wrote ``enabled: true``."""
-    has_key: bool = False
-    value: dict[str, object] = field(default_factory=dict)
-    """The fields of ``ProviderSettings``."""
-    missing: list[str] = field(default_factory=list)
-    """What it needs and does not have: sentences without their full stop."""
-    problems: list[str] = field(default_factory=list)
-    """What it has and cannot be used: whole sentences."""
-    ours: bool = False
-    """It stands in our file or our arguments, so what is wrong with it is our concern."""
-    shadowed: list[str] = field(default_factory=list)
-    """Variables without effect, because every deployment in YAML has a value of its own."""
-    outdone: list[tuple[str, str]] = field(default_factory=list)
-    """Lines of YAML that say something else than a stronger source, which is named with each."""
-    placeholders: list[str] = field(default_factory=list)
-    """Where keys come from that nobody filled in."""
-    origins: dict[str, str] = field(default_factory=dict)
+    def __init__(
+        self,
+        name: str,
+        written: WrittenProvider,
+        places: Mapping[Loc, Place],
+        misspelt: Mapping[str, str],
+    ) -> None:
+        """Put the deployments together. A deployment's own values win, whatever the source of the provider's.
+
+        ``misspelt`` are variables, each with the name that was probably meant.
+        """
+        self.name = name
+        self.written = written
+        self.misspelt = misspelt
+        at = ("providers", name)
+        self.places = {loc[2:]: place for loc, place in places.items() if loc[:2] == at}
+        self.has_key = False
+        self.missing: list[str] = []
+        """What it needs and does not have: sentences without their full stop."""
+        self.problems: list[str] = []
+        """What it has and cannot be used: whole sentences."""
+        self.events: list[Event] = []
+        own = [_given(row) for row in written.deployments or (WrittenDeployment(),)]
+        common = _given(written)
+        rows = [{**common, **row} for row in own]
+        self.row = provider_row(name, next((row["model"] for row in rows if "model" in row), None))
+        supplied = {
+            "model": self.row.default_model,
+            "base_url": self.row.default_base_url,
+            "api_version": self.row.default_api_version,
+        }
+        self.origins = {
+            setting: "default"
+            for setting, value in supplied.items()
+            if value and not all(setting in row for row in own)
+        } | {
+            ".".join(map(str, loc)): place.origin
+            for loc, place in self.places.items()
+            if loc and loc[-1] != "deployments"
+        }
+        deployments = [self._completed(number, row) for number, row in enumerate(rows)]
+        self.values = {"name": name, "timeout": written.timeout, "deployments": deployments}
+        """The fields of ``ProviderSettings``."""
+        for setting in common:
+            place = self.places[setting,]
+            if setting != "api_key" and not place.line and all(setting in row for row in own):
+                self.events.append(("warning", "setting_without_effect", {"variable": place.where}))
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it may be asked."""
+        return self.written.enabled
+
+    @property
+    def insisted(self) -> bool:
+        """Whether somebody wrote ``enabled: true``."""
+        return self.enabled and "enabled" in self.written.model_fields_set
+
+    @property
+    def ours(self) -> bool:
+        """Whether it stands in our file or our arguments, so that what is wrong with it is our concern."""
+        places = [place for loc, place in self.places.items() if loc or self.name not in PROVIDERS]
+        return any(place.line or place.origin == "argument" for place in places)
 
     @property
     def is_configured(self) -> bool:
@@ -58,159 +99,107 @@ class Candidate:
         mentioned = self.has_key or self.name not in PROVIDERS
         return self.enabled and mentioned and not self.missing and not self.problems
 
+    def _place(self, number: int, setting: str) -> Place | None:
+        return self.places.get(("deployments", number, setting)) or self.places.get((setting,))
 
-def build_candidate(name: str, layers: list[Layer], slips: Mapping[str, str]) -> Candidate:
-    """Put one provider together; ``slips`` are misspelt variables, to point out in a message."""
-    merged: dict[str, Given] = {}
-    outdone = []
-    for layer in reversed(layers):
-        block = layer.providers.get(name, {})
-        outdone += [
-            (merged[setting].line, given.where)
-            for setting, given in block.items()
-            if setting in merged and merged[setting].line and merged[setting].value != given.value
-        ]
-        merged |= block
-    several = merged.pop("deployments", None)
-    # A deployment's own values win over the provider's, whatever the source of those.
-    own = several.value if several and isinstance(several.value, list) else [{}]
-    rows = [{**merged, **row} for row in own]
-    first_model = next((str(row["model"].value) for row in rows if "model" in row), None)
+    def _where(self, number: int, setting: str) -> str:
+        place = self._place(number, setting)
+        return place.where if place else ""
 
-    found = Candidate(name, provider_row(name, first_model))
-    found.outdone = outdone
-    found.origins = {setting: given.origin for setting, given in merged.items()}
-    for number, row in enumerate(own):
-        for setting, given in row.items():
-            found.origins[f"deployments.{number}.{setting}"] = given.origin
-    found.ours = any(
-        given.line or given.origin == "argument" for row in rows for given in row.values()
-    )
-    found.shadowed = [
-        given.where
-        for setting, given in merged.items()
-        if setting != "api_key" and all(setting in row for row in own) and not given.line
-    ]
-    found.origins = _default_origins(found, own) | found.origins
-    common = _parsed(merged, found.problems)
-    if "enabled" in common:
-        found.enabled = bool(common.pop("enabled"))
-        found.insisted = found.enabled
-    found.value = {"name": name, "timeout": common.pop("timeout", None)}
-    found.value["deployments"] = [
-        _deployment(found, row, {**common, **_parsed(its_own, found.problems)}, slips)
-        for row, its_own in zip(rows, own, strict=True)
-    ]
-    return found
+    def _completed(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete one deployment from the provider's row; note what is missing."""
+        # Deployments of a provider of one's own may be at different vendors.
+        row = provider_row(self.name, values.get("model"))
+        keys = values.pop("api_key", ())
+        if "base_url" in values:
+            values["api_base"] = self._read_address(number, row, values.pop("base_url"), values)
+        model = values.get("model") or row.default_model or ""
+        if not model and not self._where(number, "model"):
+            self._lacks("model")
+        elif self.name not in PROVIDERS and model and "/" not in model:
+            self.problems.append(
+                f"{self._where(number, 'model')} must begin with LiteLLM's name of the vendor, as in "
+                "mistral/mistral-large-latest."
+            )
+        if "api_base" not in values and not self._where(number, "base_url"):
+            values["api_base"] = row.default_base_url
+            if "base_url" in row.needs:
+                self._lacks("base_url")
+        self._look_at_keys(number, row, keys, str(values.get("api_base")))
+        return values | {
+            "model": row.bare_model(model),
+            "litellm_model": row.litellm_model(model),
+            "api_version": values.get("api_version") or row.default_api_version,
+            "api_keys": keys,
+        }
 
+    def _look_at_keys(
+        self, number: int, row: ProviderRow, keys: tuple[SecretStr, ...], address: str
+    ) -> None:
+        place = self._place(number, "api_key")
+        if not keys and place and place.lacking:
+            names = " and ".join(dict.fromkeys(place.lacking))
+            self.missing.append(f"{place.where} takes a key from {names}. Set {names}")
+        elif not keys and "api_key" in row.needs:
+            self._lacks("api_key")
+        self.has_key = self.has_key or bool(keys)
+        if place and any(_PLACEHOLDER.fullmatch(key.get_secret_value()) for key in keys):
+            self._remark("placeholder_key", f"{place.where} looks like a placeholder.")
+        if keys and address.startswith("http://") and not _is_local(address):
+            text = f"{self.name}: http:// sends the key and the prompts in clear."
+            self._remark("clear_text", text)
 
-def _default_origins(found: Candidate, own: list[dict[str, Given]]) -> dict[str, str]:
-    """Return the settings that a provider's row supplies where nobody gave them."""
-    row = found.row
-    supplied = {
-        "model": row.default_model,
-        "base_url": row.default_base_url,
-        "api_version": row.default_api_version,
-    }
-    return {
-        name: "default"
-        for name, value in supplied.items()
-        if value and not all(name in block for block in own)
-    }
-
-
-def shown(value: object, before: str = ", not ") -> str:
-    """Return a short harmless value for a message, nothing for what might be a secret."""
-    text = str(value)
-    if not isinstance(value, (str, int, float)) or len(text) > _LONGEST_SHOWN:
-        return ""
-    return "" if _LOOKS_SECRET.search(text) else f"{before}{text!r}"
-
-
-def _parsed(block: Mapping[str, Given], problems: list[str]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for name, given in block.items():
-        if name == "api_key":
-            continue
+    def _read_address(
+        self, number: int, row: ProviderRow, address: str, values: dict[str, Any]
+    ) -> str:
+        """Return LiteLLM's ``api_base``, and note what else the address says."""
+        where = self._where(number, "base_url")
         try:
-            values[name] = parse(_FIELDS[name], given.value)
-        except InvalidValueError as error:
-            problems.append(f"{given.where} {error}{shown(given.value)}.")
-    return values
+            target = read_base_url(row, address)
+            said = {"model": target.model, "api_version": target.api_version}
+            found = {setting: as_label(value) for setting, value in said.items() if value}
+        except ValueError as error:
+            self.problems.append(f"{where} {error}.")
+            return ""
+        for setting in found.keys() - values.keys():
+            self.origins[setting] = self.origins["base_url"]
+        values |= {**found, **values}
+        if found and found.get("model", values["model"]) != values["model"]:
+            self.problems.append(
+                f"{where} is the address of another deployment than {self._where(number, 'model')} "
+                "says. Leave only https:// and the host in it."
+            )
+        return target.base_url
+
+    def _remark(self, event: str, text: str) -> None:
+        self.events.append(("warning", event, {"remark": text}))
+
+    def _lacks(self, setting: str) -> None:
+        variable = self.row.variable(setting)
+        if setting == "model" and self.name not in PROVIDERS and () in self.places:
+            where = self.places[()].where
+            self.problems.append(f"{where} has no model. Add `model: vendor/name` to it.")
+        elif variable is None:
+            wanted = {"api_key": "api_key_env"}.get(setting, setting)
+            text = f"{self.name} has no {wanted}. Add `{wanted}:` to it in the YAML file"
+            self.missing.append(text)
+        else:
+            wanted = "key" if setting == "api_key" else self.row.spellings.get(setting, setting)
+            wrong = next((name for name, meant in self.misspelt.items() if meant == variable), None)
+            hint = f" ({wrong} is set: misspelt?)" if wrong else ""
+            more = f" (or {variable}S, {variable}_FILE)" if setting == "api_key" else ""
+            self.missing.append(f"{self.name} has no {wanted}. Set {variable}{more}{hint}")
 
 
-def _deployment(
-    found: Candidate,
-    given: Mapping[str, Given],
-    values: dict[str, object],
-    slips: Mapping[str, str],
-) -> dict[str, object]:
-    """Complete one deployment from the provider's row; note what is missing."""
-    # Deployments of a provider of one's own may be at different vendors.
-    row = provider_row(found.name, str(values.get("model") or ""))
-    keys = given["api_key"].value if "api_key" in given else None
-    keys = keys if isinstance(keys, Keys) else Keys()
-    found.has_key = found.has_key or bool(keys.found)
-    if any(_PLACEHOLDER.fullmatch(key.get_secret_value()) for key in keys.found):
-        found.placeholders.append(given["api_key"].where)
-    if "base_url" in values:
-        _read_address(found, row, given, values)
-    if values.get("api_base") is None:
-        values["api_base"] = row.default_base_url
-    values["api_version"] = values.get("api_version") or row.default_api_version
-    model = str(values.get("model") or row.default_model or "")
-    values["model"] = row.bare_model(model)
-    values["litellm_model"] = row.litellm_model(model)
-    values["api_keys"] = keys.found
-
-    if not model:
-        found.missing.append(_lacks(found, "model", slips))
-    elif found.name not in PROVIDERS and "/" not in model:
-        found.problems.append(
-            f"{given['model'].where} must begin with LiteLLM's name of the vendor, as in "
-            "mistral/mistral-large-latest."
-        )
-    if "base_url" in row.needs and values["api_base"] is None:
-        found.missing.append(_lacks(found, "base_url", slips))
-    if keys.missing and not keys.found:
-        names = " and ".join(keys.missing)
-        found.missing.append(f"{given['api_key'].where} takes a key from {names}. Set {names}")
-    elif "api_key" in row.needs and not keys.found:
-        found.missing.append(_lacks(found, "api_key", slips))
-    return values
+def _given(written: WrittenDeployment) -> dict[str, Any]:
+    """Return what was said of a deployment, without what concerns the provider as a whole."""
+    names = [name for name in WrittenDeployment.model_fields if name in written.model_fields_set]
+    return {name: getattr(written, name) for name in names}
 
 
-def _read_address(
-    found: Candidate, row: ProviderRow, given: Mapping[str, Given], values: dict[str, object]
-) -> None:
-    """Replace ``base_url`` by ``api_base``, and by what else the address says."""
-    address = given["base_url"]
+def _is_local(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
     try:
-        target = read_base_url(row, str(values.pop("base_url")))
-    except ValueError as error:
-        found.problems.append(f"{address.where} {error}.")
-        values["api_base"] = ""
-        return
-    values["api_base"] = target.base_url
-    for name, value in (("model", target.model), ("api_version", target.api_version)):
-        if value and name not in values:
-            values[name] = value
-            found.origins[name] = address.origin
-    if target.model and values["model"] != target.model:
-        found.problems.append(
-            f"{address.where} is the address of another deployment than {given['model'].where} "
-            "says. Leave only https:// and the host in it."
-        )
-
-
-def _lacks(found: Candidate, setting: str, slips: Mapping[str, str]) -> str:
-    row = found.row
-    variable = row.variable(setting)
-    if variable is None:
-        wanted = {"api_key": "api_key_env"}.get(setting, setting)
-        return f"{found.name} has no {wanted}. Add `{wanted}:` to it in the YAML file"
-    wanted = "key" if setting == "api_key" else row.spellings.get(setting, setting)
-    wrong = next((name for name, meant in slips.items() if meant == variable), None)
-    hint = f" ({wrong} is set: a slip of the pen?)" if wrong else ""
-    more = f" (or {variable}S, {variable}_FILE)" if setting == "api_key" else ""
-    return f"{found.name} has no {wanted}. Set {variable}{more}{hint}"
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,242 +1,184 @@
-"""The settings, as one frozen value, and the one function that reads them.
+"""Everything that can be set, as one pydantic-settings model: names, types, bounds, help and defaults.
 
-Constructing :class:`Settings` reads nothing. :func:`load_settings` reads, leftmost wins: arguments,
-environment, the ``.env`` file that ``LLM_ENV_FILE`` names, YAML, defaults. All durations are floats
-in seconds.
+:class:`Options` and :class:`DeploymentOptions` declare each setting once; :class:`Written` is what the sources
+say, and ``Settings`` (in ``values``) what comes of it. The environment variable of an option is its name in
+capitals after ``LLM_``. All durations are floats in seconds, all prices US dollars for one token.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from urllib.parse import unquote, urlsplit
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
 )
 
-from llm_unified.errors import ConfigurationError
-from llm_unified.observe.logs import log
-from llm_unified.response import FailureKind
-from llm_unified.settings.options import FALLBACK_KINDS, unquoted
+from llm_unified.failures.table import FALLBACK_KINDS
+from llm_unified.settings.kinds import (
+    Count,
+    Failures,
+    Flag,
+    Kind,
+    Label,
+    Price,
+    ProviderName,
+    ProviderNames,
+    RedisUrl,
+    Seconds,
+    Text,
+    UpToDay,
+    UpToHour,
+    Url,
+    Word,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llm_unified.settings.assembly import Assembly
-
-__all__ = [
-    "DeploymentSettings",
-    "ProviderSettings",
-    "Settings",
-    "fingerprint",
-    "inspect_settings",
-    "load_settings",
-]
-
-_LONG_ENOUGH_TO_SHOW_ITS_END = 20
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PREFIX: Final = "LLM_"
+SPELLINGS: Final = {"endpoint": "base_url", "deployment": "model"}
+"""Azure's words."""
+KEY_REFERENCES: Final[Mapping[str, str]] = {
+    "api_key": "The key as os.environ/NAME; never the key itself",
+    "api_keys": "Several keys as a list of os.environ/NAME",
+    "api_key_env": "The variable that holds the key (or several, separated by commas)",
+    "api_keys_env": "Variables that hold keys, as a list; a provider's deployments cycle over all keys",
+    "api_key_file": "A file that holds the key, such as a mounted secret; one key per line",
+}
+"""The ways to keys, which all lead to ``api_key``."""
 
 
-class _Value(BaseModel):
-    """A frozen model that raises our own error and never shows its input."""
+class Options(BaseModel):
+    """What concerns all providers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    def __init__(self, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            problems = [
-                f"{type(self).__name__}.{'.'.join(map(str, item['loc']))}: {item['msg']}"
-                for item in error.errors(include_url=False, include_input=False)
-            ]
-        else:
-            return
-        raise ConfigurationError(problems)
+    primary_provider: ProviderName | None = Field(
+        default=None, description="Who is asked first; by default the first with a key"
+    )
+    fallback_providers: ProviderNames | None = Field(
+        default=None,
+        description="Who is asked next, in this order; by default all others with a key; 'none' for nobody",
+    )
+    enable_fallback: Flag = Field(
+        default=True, description="Whether anybody but the primary is asked"
+    )
+    fallback_on: Failures = Field(
+        default=FALLBACK_KINDS, description="The failures after which the next provider is asked"
+    )
+    retries: Annotated[Count, Field(ge=0, le=10)] = Field(
+        default=0, description="Further rounds when everybody failed and time is left"
+    )
+    pool_size: Annotated[Count, Field(ge=1, le=64)] = Field(
+        default=3, description="Separate connections per deployment, used in turn"
+    )
+    enable_connection_warming: Flag = Field(
+        default=False, description="Whether connections are kept warm"
+    )
+    keep_alive_interval: UpToDay = Field(
+        default=60.0, description="Time between two warm-up rounds"
+    )
+    warm_on_startup: Flag = Field(
+        default=True, description="Whether the warmer starts with a round"
+    )
+    warm_probe: Annotated[Literal["completion", "connection"], Kind("choice"), Word] = Field(
+        default="completion",
+        description="'completion' asks for one token; 'connection' only opens the connection, free of charge",
+    )
+    timeout: UpToHour = Field(default=60.0, description="The longest that one attempt may take")
+    connect_timeout: UpToHour = Field(default=5.0, description="The longest wait for a connection")
+    first_token_timeout: UpToHour = Field(
+        default=30.0, description="Streams: the longest wait for the first content"
+    )
+    stream_idle_timeout: UpToHour = Field(
+        default=30.0, description="Streams: the longest silence after the first content"
+    )
+    deadline: UpToDay = Field(
+        default=120.0, description="The longest that a call may take, all attempts"
+    )
+    failure_threshold: Annotated[Count, Field(ge=1, le=1000)] = Field(
+        default=3, description="Failures in a row until a deployment cools down"
+    )
+    cooldown: Annotated[Seconds, Field(ge=0, le=3600)] = Field(
+        default=10.0, description="How long a deployment cools down after failing"
+    )
+    redis_url: RedisUrl | None = Field(
+        default=None, description="A Redis through which several processes share their cooldowns"
+    )
 
 
-class DeploymentSettings(_Value):
-    """One place where a provider's model can be asked."""
+class DeploymentOptions(BaseModel):
+    """What a deployment has in the sources and in the settings alike."""
 
-    model: str
-    """As the operator wrote it; Azure's deployment name."""
-    litellm_model: str
-    """As LiteLLM calls it, e.g. ``"azure/gpt-4"``."""
-    api_keys: tuple[SecretStr, ...] = ()
-    """Pool copies cycle over them."""
-    api_base: str | None = None
-    """Exactly what LiteLLM wants; ``None``: its own default for this provider."""
-    api_version: str | None = None
-    organization: str | None = None
-    weight: int = Field(default=1, ge=1)
-    input_cost_per_token: Cost | None = None
-    """US dollars; ``None``: LiteLLM's price list."""
-    output_cost_per_token: Cost | None = None
-    base_model: str | None = None
-    """The model behind an Azure deployment, for the price list."""
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-
-class ProviderSettings(_Value):
-    """One provider, with at least one deployment."""
-
-    name: str
-    deployments: Annotated[tuple[DeploymentSettings, ...], Field(min_length=1)]
-    timeout: Seconds | None = None
-    """Of one attempt at this provider; ``None``: as everywhere."""
+    api_version: Label | None = Field(default=None, description="Azure's api-version")
+    organization: Label | None = Field(default=None, description="OpenAI's organization")
+    weight: Annotated[Count, Field(ge=1, le=100)] = Field(
+        default=1, description="Its share of the turns among the provider's deployments"
+    )
+    input_cost_per_token: Price | None = Field(
+        default=None, description="Price of one prompt token, for `cost_usd`"
+    )
+    output_cost_per_token: Price | None = Field(
+        default=None, description="Price of one answered token"
+    )
+    base_model: Text | None = Field(
+        default=None, description="Azure: the model behind the deployment, for its price"
+    )
 
 
-class Settings(_Value):
-    """Everything that a service needs to know."""
+class WrittenDeployment(DeploymentOptions):
+    """What the sources say of one deployment."""
 
-    primary_provider: str
-    fallback_providers: tuple[str, ...] = ()
-    """Who is asked next, in order; without the primary and without those switched off."""
-    enable_fallback: bool = True
-    pool_size: int = Field(default=3, ge=1, le=64)
-    timeout: Seconds = 60.0
-    connect_timeout: Seconds = 5.0
-    first_token_timeout: Seconds = 30.0
-    stream_idle_timeout: Seconds = 30.0
-    deadline: Seconds = 120.0
-    cooldown: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
-    failure_threshold: int = Field(default=3, ge=1)
-    retries: int = Field(default=0, ge=0)
-    fallback_on: frozenset[FailureKind] = FALLBACK_KINDS
-    enable_connection_warming: bool = False
-    keep_alive_interval: Seconds = 60.0
-    warm_on_startup: bool = True
-    warm_probe: Literal["completion", "connection"] = "completion"
-    redis_url: SecretStr | None = None
-    providers: tuple[ProviderSettings, ...]
-    """All that can be asked: the chain, then those that only ``provider=`` reaches."""
-    sources: tuple[tuple[str, str], ...] = Field(default=(), repr=False)
-    """What :attr:`origins` shows, as a hashable value."""
-
-    @model_validator(mode="after")
-    def _names_exist(self) -> Self:
-        names = [provider.name for provider in self.providers]
-        if len(set(names)) != len(names):
-            raise ValueError("providers must have different names")
-        for name in (self.primary_provider, *self.fallback_providers):
-            if name not in names:
-                raise ValueError(f"{name!r} is in the chain but not among the providers")
-        return self
-
-    @property
-    def chain(self) -> tuple[str, ...]:
-        """The primary, then the fallbacks, each once; only the primary without fallback."""
-        fallbacks = self.fallback_providers if self.enable_fallback else ()
-        return tuple(dict.fromkeys((self.primary_provider, *fallbacks)))
-
-    @property
-    def origins(self) -> dict[str, str]:
-        """Where each value came from: ``"timeout"`` → ``"environment LLM_TIMEOUT"``.
-
-        Others are ``"argument"``, ``"env file NAME"``, ``"YAML path:line"`` and ``"default"``. What
-        belongs to a provider is called like ``"providers.groq.model"``.
-        """
-        return dict(self.sources)
-
-    def provider(self, name: str) -> ProviderSettings:
-        """Return one provider.
-
-        Raises:
-            KeyError: it is not configured.
-        """
-        for provider in self.providers:
-            if provider.name == name:
-                return provider
-        raise KeyError(name)
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return every secret text, for redaction: longest first, so that none hides in another."""
-        found = {
-            key.get_secret_value()
-            for provider in self.providers
-            for deployment in provider.deployments
-            for key in deployment.api_keys
-        }
-        if self.redis_url is not None:
-            url = self.redis_url.get_secret_value()
-            password = urlsplit(url).password
-            found |= {url, password, unquote(password)} if password else {url}
-        return tuple(sorted(found - {""}, key=lambda text: (-len(text), text)))
+    model: Label | None = Field(
+        default=None, description="The model to ask (Azure: the name of the deployment)"
+    )
+    base_url: Url | None = Field(
+        default=None, description="Where it is reached (Azure: the endpoint)"
+    )
+    api_key: tuple[SecretStr, ...] = Field(default=(), description=KEY_REFERENCES["api_key"])
 
 
-def fingerprint(secret: SecretStr | str) -> str:
-    """Return a label that tells two secrets apart and gives none away: ``"…a1b2 (sha256:1f3c9a)"``.
+class WrittenProvider(WrittenDeployment):
+    """What the sources say of one provider."""
 
-    The last four characters are shown of a long one only, and its ``sk-``.
-    """
-    text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    if len(text) < _LONG_ENOUGH_TO_SHOW_ITS_END:
-        return f"… (sha256:{digest})"
-    start = "sk-" if text.startswith("sk-") else ""
-    return f"{start}…{text[-4:]} (sha256:{digest})"
-
-
-def load_settings(
-    environ: Mapping[str, str] | None = None,
-    config_file: str | Path | None = None,
-    **overrides: Any,
-) -> Settings:
-    """Read the settings.
-
-    ``environ`` defaults to ``os.environ``, ``config_file`` (YAML) to what ``LLM_CONFIG_FILE``
-    names. ``overrides`` are called like the variables in lower case, without ``LLM_``:
-    ``pool_size=2``, ``openai_api_key="…"``; ``providers={"openai": {"model": "…"}}`` does as well.
-
-    Raises:
-        ConfigurationError: with all problems at once.
-    """
-    from llm_unified.settings.assembly import ENV_FILE_NOT_READ
-
-    result = inspect_settings(environ, config_file, **overrides)
-    for level, event, fields in result.events:
-        log(level, event, **fields)
-    if result.problems:
-        more = [str(row["remark"]) for _, event, row in result.events if event == ENV_FILE_NOT_READ]
-        raise ConfigurationError([*result.problems, *more])
-    return Settings(**result.values)
+    enabled: Flag = Field(default=True, description="false leaves the provider out")
+    timeout: UpToHour | None = Field(
+        default=None, description="The longest that one attempt at it may take"
+    )
+    deployments: tuple[WrittenDeployment, ...] = Field(
+        default=(), description="Several regions, keys or models, asked in turn"
+    )
 
 
-def inspect_settings(
-    environ: Mapping[str, str] | None = None,
-    config_file: str | Path | None = None,
-    **overrides: Any,
-) -> Assembly:
-    """Read as :func:`load_settings` does, and return all that was found: problems and remarks, too."""
-    from llm_unified.settings.assembly import ENV_FILE_NOT_READ, NOTHING, assemble
-    from llm_unified.settings.sources import read_arguments, read_env_file, read_variables
+DEPLOYMENT_KEYS: Final = (*{**WrittenDeployment.model_fields, **SPELLINGS, **KEY_REFERENCES},)
+PROVIDER_KEYS: Final = (*{**WrittenProvider.model_fields, **SPELLINGS, **KEY_REFERENCES},)
+"""What stands in YAML and arguments."""
 
-    environ = os.environ if environ is None else environ
-    arguments, environment = read_arguments(overrides), read_variables(environ)
-    layers = [arguments, environment]
-    variables: dict[str, str | None] = dict(environ)
-    in_env_file: dict[str, str] = {}
-    if env_file := unquoted(environ.get("LLM_ENV_FILE", "")):
-        content = read_env_file(env_file, environment.problems)
-        layers.append(read_variables(content, env_file))
-        in_env_file = {name: env_file for name in content if name not in environ}
-        variables = content | variables
-    if path := unquoted(str(config_file or variables.get("LLM_CONFIG_FILE") or "")):
-        from llm_unified.settings.configfile import read_config_file
 
-        layers.append(read_config_file(path, variables, in_env_file))
-    result = assemble(layers, variables)
-    nothing = any(problem.startswith(NOTHING) for problem in result.problems)
-    if nothing and not env_file and Path(".env").is_file():
-        text = "The file .env in this folder is not read unless LLM_ENV_FILE=.env says so."
-        result.events.append(("warning", ENV_FILE_NOT_READ, {"remark": text}))
-    return result
+class Written(BaseSettings, Options):
+    """What all sources together say: ``Written(sources=[…])``, leftmost wins."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, env_prefix=PREFIX
+    )
+
+    providers: dict[str, WrittenProvider] = Field(
+        default={},
+        description="Who can be asked. A name of your own needs a model with LiteLLM's prefix.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *others: Any,
+        **more: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the given sources and no others."""
+        given = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
+        return tuple(given["sources"])

@@ -1,51 +1,38 @@
-"""What can be set: one row per option, and how a text becomes its value.
+"""The settings as tables, read off the model: options for ``check``, schema and README; environment variables.
 
-The environment, YAML, the JSON schema, ``.env.example`` and ``llm-unified check`` are all read off
-these two tables. All durations are floats in seconds.
+Also what a misspelt variable was probably meant to be.
 """
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from llm_unified.response import FailureKind
+from pydantic.fields import FieldInfo
+
+from llm_unified.failures.table import FALLBACK_KINDS
+from llm_unified.providers import PROVIDERS, ProviderRow
+from llm_unified.settings.kinds import NAMED_KINDS, Kind, closest, did_you_mean
+from llm_unified.settings.model import PREFIX, Options, WrittenProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
 
 __all__ = [
     "FALLBACK_KINDS",
+    "KNOWN_VARIABLES",
     "OPTIONS",
     "PROVIDER_OPTIONS",
-    "InvalidValueError",
+    "VARIABLES",
     "Option",
     "did_you_mean",
-    "parse",
-    "unquoted",
+    "typos",
+    "unread",
 ]
-
-Kind = Literal[
-    "boolean",
-    "count",
-    "seconds",
-    "cost",
-    "text",
-    "choice",
-    "provider",
-    "providers",
-    "failures",
-    "url",
-]
-
-FALLBACK_KINDS: frozenset[FailureKind] = frozenset(FailureKind) - {
-    FailureKind.BAD_REQUEST,
-    FailureKind.CANCELLED,
-}
-"""The failures that another provider may cure; the two others are the caller's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,219 +40,123 @@ class Option:
     """One thing that can be set."""
 
     name: str
-    kind: Kind
-    default: object
+    kind: str
+    """``boolean``, ``count``, ``seconds``, ``price``, ``text``, ``url``, ``choice``, ``provider``,
+    ``providers`` or ``failures``."""
+    default: Any
     help: str
+    unit: str = ""
+    """``"s"``, ``"USD"`` or ``""``."""
     low: float = 0
-    high: float = math.inf
+    high: float = 0
     choices: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
         """The environment variable of a global option."""
-        return f"LLM_{self.name.upper()}"
-
-    @property
-    def unit(self) -> str:
-        """``"s"``, ``"USD"`` or ``""``."""
-        return {"seconds": "s", "cost": "USD"}.get(self.kind, "")
+        return PREFIX + self.name.upper()
 
 
-_HOUR, _DAY, _TINY = 3600, 86400, 0.001
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "primary_provider", "provider", None, "Who is asked first; by default the first with a key"
-    ),
-    Option(
-        "fallback_providers",
-        "providers",
-        None,
-        "Who is asked next, in this order; by default all others with a key; 'none' for nobody",
-    ),
-    Option("enable_fallback", "boolean", True, "Whether anybody but the primary is asked"),
-    Option("pool_size", "count", 3, "Separate connections per deployment, used in turn", 1, 64),
-    Option("timeout", "seconds", 60.0, "The longest that one attempt may take", _TINY, _HOUR),
-    Option("connect_timeout", "seconds", 5.0, "The longest wait for a connection", _TINY, _HOUR),
-    Option(
-        "first_token_timeout",
-        "seconds",
-        30.0,
-        "Streams: the longest wait for the first content",
-        _TINY,
-        _HOUR,
-    ),
-    Option(
-        "stream_idle_timeout",
-        "seconds",
-        30.0,
-        "Streams: the longest silence after the first content",
-        _TINY,
-        _HOUR,
-    ),
-    Option(
-        "deadline", "seconds", 120.0, "The longest that a call may take, all attempts", _TINY, _DAY
-    ),
-    Option("cooldown", "seconds", 10.0, "How long a deployment rests after failing", 0, _HOUR),
-    Option("failure_threshold", "count", 3, "Failures in a row until a deployment rests", 1, 1000),
-    Option("retries", "count", 0, "Further rounds when everybody failed and time is left", 0, 10),
-    Option(
-        "fallback_on",
-        "failures",
-        FALLBACK_KINDS,
-        "The failures after which the next provider is asked",
-        choices=tuple(kind.value for kind in FailureKind if kind in FALLBACK_KINDS),
-    ),
-    Option("enable_connection_warming", "boolean", False, "Whether connections are kept warm"),
-    Option("keep_alive_interval", "seconds", 60.0, "Time between two warm-up rounds", _TINY, _DAY),
-    Option("warm_on_startup", "boolean", True, "Whether the warmer starts with a round"),
-    Option(
-        "warm_probe",
-        "choice",
-        "completion",
-        "'completion' asks for one token; 'connection' only opens the connection, free of charge",
-        choices=("completion", "connection"),
-    ),
-    Option("redis_url", "url", None, "A Redis that lets several processes share who rests"),
-)
-
-PROVIDER_OPTIONS: tuple[Option, ...] = (
-    Option("enabled", "boolean", True, "false leaves the provider out"),
-    Option("model", "text", None, "The model to ask (Azure: the name of the deployment)"),
-    Option("base_url", "url", None, "Where it is reached (Azure: the endpoint)"),
-    Option("api_version", "text", None, "Azure's api-version"),
-    Option("organization", "text", None, "OpenAI's organization"),
-    Option("timeout", "seconds", None, "The longest that one attempt at it may take", _TINY, _HOUR),
-    Option("weight", "count", 1, "Its share of the turns among the provider's deployments", 1, 100),
-    Option("input_cost_per_token", "cost", None, "Price of one prompt token, for `cost_usd`", 0, 1),
-    Option("output_cost_per_token", "cost", None, "Price of one answered token", 0, 1),
-    Option("base_model", "text", None, "Azure: the model behind the deployment, for its price"),
-)
+def _facts(annotation: Any, metadata: Any) -> Iterator[Any]:
+    """Yield what a field's annotation says, also inside of ``X | None``."""
+    yield annotation
+    for item in metadata:
+        yield from item.metadata if isinstance(item, FieldInfo) else (item,)
+    for inner in get_args(annotation):
+        yield from _facts(inner, getattr(inner, "__metadata__", ()))
 
 
-class InvalidValueError(ValueError):
-    """The value cannot be used; the message ends the sentence "NAME …" and never shows it."""
-
-
-_TRUE = frozenset({"true", "1", "yes", "on", "y", "t", "enabled"})
-_FALSE = frozenset({"false", "0", "no", "off", "n", "f", "disabled"})
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|sec|seconds?|m|min|minutes?|h)?", re.ASCII)
-_FACTORS = {"ms": 0.001, "m": 60.0, "h": 3600.0}
-
-
-def unquoted(text: str) -> str:
-    """Return the text without the white space and the quotes that come along when pasting."""
-    text = text.strip()
-    while len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1].strip()
-    return text
-
-
-def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return ``", did you mean …?"`` or ``""``."""
-    found = get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
-    return f", did you mean {found[0]}?" if found else ""
-
-
-def parse(option: Option, value: object) -> object:  # noqa: PLR0911
-    """Turn what a source gave into the option's value.
-
-    Raises:
-        InvalidValueError: with what is expected.
-    """
-    match option.kind:
-        case "boolean":
-            return _boolean(value)
-        case "count":
-            return _count(option, value)
-        case "seconds" | "cost":
-            return _number(option, value)
-        case "provider":
-            return _name(_text(value))
-        case "providers":
-            names = tuple(_name(item) for item in _items(value))
-            return () if names == ("none",) else names
-        case "failures":
-            return _failures(option, value)
-        case "choice":
-            word = _text(value).lower()
-            if word not in option.choices:
-                expected = " or ".join(option.choices)
-                raise InvalidValueError(f"must be {expected}{did_you_mean(word, option.choices)}")
-            return word
-        case _:
-            return _text(value)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, (dict, list, tuple)) or value is None:
-        raise InvalidValueError("must be one text")
-    return unquoted(str(value))
-
-
-def _items(value: object) -> list[str]:
-    parts = value if isinstance(value, (list, tuple, set, frozenset)) else _text(value).split(",")
-    return [item for part in parts if (item := _text(part))]
-
-
-def _name(text: str) -> str:
-    return text.lower().replace("-", "_").replace(" ", "_")
-
-
-def _boolean(value: object) -> bool:
-    word = str(value).strip().lower() if isinstance(value, (bool, int)) else _text(value).lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise InvalidValueError("must be true or false")
-
-
-def _between(option: Option) -> str:
-    return f"between {option.low:g} and {option.high:g}"
-
-
-def _count(option: Option, value: object) -> int:
-    text = "" if isinstance(value, bool) else _text(value)
-    number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else -1
-    if not option.low <= number <= option.high:
-        raise InvalidValueError(f"must be a whole number {_between(option)}")
-    return number
-
-
-def _number(option: Option, value: object) -> float:
-    if option.kind == "cost":
-        try:
-            number = -1.0 if isinstance(value, bool) else float(_text(value))
-        except ValueError:
-            number = -1.0
-        if not option.low <= number <= option.high:
-            raise InvalidValueError("must be a price in USD for one token, such as 0.0000025")
-        return number
-    found = None if isinstance(value, bool) else _DURATION.fullmatch(_text(value).lower())
-    seconds = -1.0
-    if found:
-        unit = found[2] or "s"
-        seconds = float(found[1]) * _FACTORS.get(unit if unit == "ms" else unit[0], 1.0)
-    if not option.low <= seconds <= option.high:
-        raise InvalidValueError(f"must be a number of seconds {_between(option)}")
-    return seconds
-
-
-def _failures(option: Option, value: object) -> frozenset[FailureKind]:
-    words = [_name(item) for item in _items(value)]
-    if words == ["all"]:
-        return FALLBACK_KINDS
-    if words in ([], ["none"]):
-        raise InvalidValueError(
-            "must name a failure; to ask nobody else set LLM_ENABLE_FALLBACK=false"
+def _rows(model: type[BaseModel]) -> Iterator[Option]:
+    for name, field in model.model_fields.items():
+        facts = list(_facts(field.annotation, field.metadata))
+        kind = next((fact for fact in facts if isinstance(fact, Kind)), None)
+        if kind is None:
+            continue
+        choices = NAMED_KINDS if kind.name == "failures" else ()
+        if kind.name == "choice":
+            choices = tuple(fact for fact in facts if isinstance(fact, str))
+        yield Option(
+            name,
+            kind.name,
+            field.default,
+            field.description or "",
+            kind.unit,
+            next((fact.ge for fact in facts if hasattr(fact, "ge")), 0),
+            next((fact.le for fact in facts if hasattr(fact, "le")), 0),
+            choices,
         )
-    for word in words:
-        if word not in option.choices:
-            if word in set(FailureKind):
-                raise InvalidValueError(
-                    f"must not have {word}: that always goes back to the caller"
-                )
-            hint = did_you_mean(word, option.choices)
-            raise InvalidValueError(f"must be a list of {', '.join(option.choices)}{hint}")
-    return frozenset(map(FailureKind, words))
+
+
+OPTIONS: Final = tuple(_rows(Options))
+"""What concerns all providers, in the order of the documentation."""
+PROVIDER_OPTIONS: Final = tuple(_rows(WrittenProvider))
+"""What concerns one provider or deployment; keys and the list of deployments apart."""
+
+CONFIG_FILE: Final = "LLM_CONFIG_FILE"
+ENV_FILE: Final = "LLM_ENV_FILE"
+
+
+def _settings(row: ProviderRow) -> Iterator[str]:
+    yield from ("api_key", "api_keys", "api_key_file", "enabled", "model", "base_url")
+    if row.default_api_version:
+        yield "api_version"
+    if row.name == "openai":
+        yield "organization"
+
+
+VARIABLES: Final[dict[str, tuple[str, ...]]] = {
+    **{option.variable: (option.name,) for option in OPTIONS},
+    **{
+        variable: ("providers", row.name, setting)
+        for row in PROVIDERS.values()
+        for setting in _settings(row)
+        if (variable := row.variable(setting))
+    },
+}
+"""Where the variables belong: ``"OPENAI_MODEL"`` → ``("providers", "openai", "model")``."""
+KNOWN_VARIABLES: Final = (*VARIABLES, CONFIG_FILE, ENV_FILE)
+
+_OTHER_NAMES = {
+    "OPENAI_API_BASE": "OPENAI_BASE_URL",
+    "GROQ_API_BASE": "GROQ_BASE_URL",
+    "ANTHROPIC_API_BASE": "ANTHROPIC_BASE_URL",
+    "AZURE_API_KEY": "AZURE_OPENAI_API_KEY",
+    "AZURE_API_BASE": "AZURE_OPENAI_ENDPOINT",
+    "AZURE_API_VERSION": "AZURE_OPENAI_API_VERSION",
+    "AZURE_OPENAI_KEY": "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_BASE_URL": "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_API_BASE": "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_MODEL": "AZURE_OPENAI_DEPLOYMENT",
+    "AZURE_OPENAI_DEPLOYMENT_NAME": "AZURE_OPENAI_DEPLOYMENT",
+    "LLM_API_KEY": "OPENAI_API_KEY",
+    "LLM_BASE_URL": "OPENAI_BASE_URL",
+    "LLM_MODEL": "OPENAI_MODEL",
+    "LLM_PRIMARY": "LLM_PRIMARY_PROVIDER",
+    "LLM_PROVIDER": "LLM_PRIMARY_PROVIDER",
+    "LLM_FALLBACK": "LLM_FALLBACK_PROVIDERS",
+    "LLM_FALLBACKS": "LLM_FALLBACK_PROVIDERS",
+}
+"""Other software's names, and those that people guess."""
+_NOT_OURS = frozenset({"OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_LOG", "OPENAI_ORG_ID"})
+_PREFIXES = ("LLM_", *(f"{row.env_prefix}_" for row in PROVIDERS.values() if row.env_prefix))
+
+
+def typos(names: Iterable[str]) -> dict[str, str]:
+    """Return the variables that look misspelt, each with the name that was probably meant."""
+    found = {}
+    for name in sorted(set(names) - set(KNOWN_VARIABLES) - _NOT_OURS):
+        upper = name.upper()
+        if re.search(r"_API_KEYS?_", upper):  # OPENAI_API_KEY_EU: a name of somebody's own
+            continue
+        if upper in _OTHER_NAMES:
+            found[name] = _OTHER_NAMES[upper]
+        elif upper.startswith(_PREFIXES):
+            found[name] = closest(upper, KNOWN_VARIABLES, 0.88)
+    return {name: meant for name, meant in found.items() if meant}
+
+
+def unread(names: Iterable[str]) -> list[str]:
+    """Return the variables that begin like ours and have no effect, misspelt ones apart."""
+    names = set(names)
+    unknown = names - set(KNOWN_VARIABLES) - set(typos(names))
+    return sorted(n for n in unknown if n.startswith("LLM_") and not n.startswith("LLM_UNIFIED_"))

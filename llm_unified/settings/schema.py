@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from llm_unified.providers import PROVIDERS
-from llm_unified.settings.configfile import DEPLOYMENT_KEYS, KEY_REFERENCES, PROVIDER_KEYS
+from llm_unified.settings.model import (
+    DEPLOYMENT_KEYS,
+    KEY_REFERENCES,
+    PROVIDER_KEYS,
+    SPELLINGS,
+    Written,
+    WrittenProvider,
+)
 from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS, Option
 
 __all__ = ["json_schema", "render"]
 
-_REFERENCE = {"type": "string", "pattern": "^os\\.environ/[A-Z_][A-Z0-9_]*$"}
-_NAME = {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}
-_DURATION = {"type": "string", "pattern": "^[0-9.]+ *(ms|s|sec|seconds?|m|min|minutes?|h)?$"}
-_SPELLINGS = {"endpoint": "base_url", "deployment": "model"}
+_TEXT: Final = {"type": "string"}
+_NAME: Final = {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}
+_REFERENCE: Final = {"type": "string", "pattern": "^os\\.environ/[A-Z_][A-Z0-9_]*$"}
+_DURATION: Final = {
+    "type": "string",
+    "pattern": "^[0-9.]+ *(ms|s|sec|seconds?|m|min|minutes?|h)?$",
+}
+_NAMES: Final = {"anyOf": [_NAME, {"type": "array", "items": _NAME}]}
+_KEYS: Final[dict[str, Any]] = {
+    "api_key": _REFERENCE,
+    "api_keys": {"type": "array", "items": _REFERENCE},
+    "api_key_env": _NAMES,
+    "api_keys_env": _NAMES,
+    "api_key_file": _TEXT,
+}
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema, made from the same tables as the reader."""
+    """Return the schema, read off the model."""
+    providers = {name: {"$ref": "#/$defs/provider"} for name in PROVIDERS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "llm_unified configuration",
@@ -29,9 +48,8 @@ def json_schema() -> dict[str, Any]:
             **{option.name: _option(option) for option in OPTIONS},
             "providers": {
                 "type": "object",
-                "description": "Who can be asked. A name of your own needs a model with LiteLLM's "
-                "prefix.",
-                "properties": {name: {"$ref": "#/$defs/provider"} for name in PROVIDERS},
+                "description": Written.model_fields["providers"].description,
+                "properties": providers,
                 "propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"},
                 "additionalProperties": {"$ref": "#/$defs/provider"},
             },
@@ -51,62 +69,42 @@ def render() -> str:
 
 
 def _block(names: tuple[str, ...], description: str) -> dict[str, Any]:
-    options = {option.name: option for option in PROVIDER_OPTIONS}
-    properties: dict[str, Any] = {}
-    for name in names:
-        if name == "deployments":
-            properties[name] = {
-                "type": "array",
-                "minItems": 1,
-                "description": "Several regions, keys or models, asked in turn",
-                "items": {"$ref": "#/$defs/deployment"},
-            }
-        elif name in KEY_REFERENCES:
-            properties[name] = {**_key(name), "description": KEY_REFERENCES[name]}
-        else:
-            properties[name] = _option(options[_SPELLINGS.get(name, name)])
+    options = {option.name: _option(option) for option in PROVIDER_OPTIONS}
+    known: dict[str, Any] = {
+        **options,
+        **{name: options[meant] for name, meant in SPELLINGS.items()},
+        **{name: {**_KEYS[name], "description": text} for name, text in KEY_REFERENCES.items()},
+        "deployments": {
+            "type": "array",
+            "minItems": 1,
+            "description": WrittenProvider.model_fields["deployments"].description,
+            "items": {"$ref": "#/$defs/deployment"},
+        },
+    }
     return {
         "type": ["object", "null"],
         "description": description,
         "additionalProperties": False,
-        "properties": properties,
+        "properties": {name: known[name] for name in names},
     }
 
 
-def _key(name: str) -> dict[str, Any]:
-    match name:
-        case "api_key_file":
-            return {"type": "string"}
-        case "api_key":
-            return _REFERENCE
-        case "api_keys":
-            return {"type": "array", "items": _REFERENCE}
-        case _:
-            return {"anyOf": [_NAME, {"type": "array", "items": _NAME}]}
-
-
 def _option(option: Option) -> dict[str, Any]:
+    bounds = {"minimum": option.low, "maximum": option.high}
+    choices = {"enum": list(option.choices)}
+    by_kind: dict[str, dict[str, Any]] = {
+        "boolean": {"type": "boolean"},
+        "count": {"type": "integer", **bounds},
+        "price": {"type": "number", **bounds},
+        "seconds": {"anyOf": [{"type": "number", **bounds}, _DURATION]},
+        "choice": choices,
+        "providers": {"anyOf": [{"type": "array", "items": _TEXT}, _TEXT]},
+        "failures": {
+            "anyOf": [{"type": "array", "minItems": 1, "items": choices}, {"const": "all"}]
+        },
+    }
     unit = f" ({option.unit})" if option.unit else ""
-    row: dict[str, Any] = {"description": option.help + unit}
-    match option.kind:
-        case "boolean":
-            row["type"] = "boolean"
-        case "count":
-            row |= {"type": "integer", "minimum": option.low, "maximum": option.high}
-        case "cost":
-            row |= {"type": "number", "minimum": option.low, "maximum": option.high}
-        case "seconds":
-            number = {"type": "number", "minimum": option.low, "maximum": option.high}
-            row["anyOf"] = [number, _DURATION]
-        case "choice":
-            row["enum"] = list(option.choices)
-        case "providers":
-            row["anyOf"] = [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]
-        case "failures":
-            kinds = {"type": "string", "enum": list(option.choices)}
-            row["anyOf"] = [{"type": "array", "minItems": 1, "items": kinds}, {"const": "all"}]
-        case _:
-            row["type"] = "string"
+    row = {"description": option.help + unit, **by_kind.get(option.kind, _TEXT)}
     if option.default is not None:
         row["default"] = "all" if option.default == FALLBACK_KINDS else option.default
     return row

@@ -1,289 +1,283 @@
-"""Where settings are read from: arguments, the environment, a ``.env`` file.
+"""Where settings are read from: arguments, the environment, a ``.env`` file, key files. (YAML: ``yamlfile``.)
 
-Every source becomes a :class:`Layer`; nothing is judged here but keys, which are wrapped the moment
-they are read. (YAML, the fourth source, is in ``configfile.py``.)
+Every source is one of pydantic-settings' and remembers where each of its values stands. Values are checked later,
+all together; keys are wrapped the moment they are read.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
+from pydantic_settings import DotEnvSettingsSource, PydanticBaseSettingsSource
 
-from llm_unified.providers import PROVIDERS
-from llm_unified.settings.options import OPTIONS, PROVIDER_OPTIONS, did_you_mean, unquoted
+from llm_unified.logs import Level
+from llm_unified.settings.kinds import did_you_mean, printable, unquoted
+from llm_unified.settings.model import KEY_REFERENCES, PROVIDER_KEYS, SPELLINGS, Written
+from llm_unified.settings.options import VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pydantic.fields import FieldInfo
 
-__all__ = [
-    "Given",
-    "Keys",
-    "Layer",
-    "read_arguments",
-    "read_env_file",
-    "read_key_file",
-    "read_variables",
-    "strays",
-    "typos",
-    "variable_origin",
-]
+__all__ = ["Arguments", "Environment", "Event", "Loc", "Nested", "Place", "Source", "read_env_file"]
+
+Loc = tuple[str | int, ...]
+"""A value's path: ``("providers", "groq", "model")``."""
+Event = tuple[Level, str, dict[str, object]]
+"""A log line: level, event, fields."""
+KEY_FILE_LIMIT: Final = 65_536
+"""Bytes."""
+_LISTS: Final = {
+    "fallback_providers": "a list of providers",
+    "fallback_on": "a list of failures",
+}
+_PROVIDER_NAME = re.compile(r"(?!none$)[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """A value, and where it came from."""
+class Place:
+    """Where a value stands."""
 
-    value: object = field(repr=False)
     where: str
     """For a message: ``"LLM_POOL_SIZE"`` or ``"llm.yaml:12 (pool_size)"``."""
     origin: str
     """For the operator: ``"environment LLM_POOL_SIZE"`` or ``"YAML llm.yaml:12"``."""
     line: str = ""
     """``"llm.yaml:12"`` if it stands in the YAML file, wherever its text is taken from."""
+    lacking: tuple[str, ...] = ()
+    """The variables in which keys were looked for in vain."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The keys that a source gave, and the names under which it looked in vain."""
+class Source(PydanticBaseSettingsSource):
+    """What one source says."""
 
-    found: tuple[SecretStr, ...] = ()
-    missing: tuple[str, ...] = ()
+    path = ""
+    """Of the YAML file, as its problems begin."""
 
+    def __init__(self) -> None:
+        super().__init__(Written)
+        self.tree: dict[str, Any] = {}
+        self.places: dict[Loc, Place] = {}
+        self.problems: list[str] = []
+        self.events: list[Event] = []
+        self.secrets: set[str] = set()
+        self.followed: set[str] = set()
+        """Variables with names of somebody's own that were asked for."""
 
-@dataclass(slots=True)
-class Layer:
-    """Everything that one source says. A provider's keys are one :class:`Keys` at ``"api_key"``."""
+    def __call__(self) -> dict[str, Any]:
+        """Return what pydantic-settings merges."""
+        return self.tree
 
-    options: dict[str, Given] = field(default_factory=dict)
-    providers: dict[str, dict[str, Given]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    path: str = ""
-    """The YAML file's, as its problems begin."""
-    followed: set[str] = field(default_factory=set)
-    """Variables with names of somebody's own that were asked for."""
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return one value, as pydantic-settings asks for it."""
+        return self.tree.get(field_name), field_name, False
 
+    def read(self, loc: Loc, value: Any, place: Place) -> None:
+        """Note a value and its place, or all keys to which a reference leads."""
+        *parent, key = loc
+        if key in KEY_REFERENCES and parent:
+            self.put_keys((*parent, "api_key"), *self.keys(loc, value, place))
+            return
+        value, place = self.value(loc, value, place)
+        if isinstance(value, Mapping) and key in (*Written.model_fields, *PROVIDER_KEYS):
+            self.problems.append(f"{place.where} must be {_LISTS.get(str(key), 'one value')}.")
+        elif value is not None:
+            self.put((*parent, SPELLINGS.get(str(key), key) if parent else key), value, place)
 
-KEY_SETTINGS = ("api_key", "api_keys", "api_key_file")
-_FIELDS = {
-    "azure_openai": ("enabled", "model", "base_url", "api_version"),
-    "openai": ("enabled", "model", "base_url", "organization"),
-    "groq": ("enabled", "model", "base_url"),
-    "anthropic": ("enabled", "model", "base_url"),
-}
-_VARIABLES: dict[str, tuple[str, str]] = {
-    variable: (name, setting)
-    for name, fields in _FIELDS.items()
-    for setting in (*fields, *KEY_SETTINGS)
-    if (variable := PROVIDERS[name].variable(setting))
-}
-"""``"OPENAI_MODEL"`` → ``("openai", "model")``."""
-_OPTION_VARIABLES = {option.variable: option.name for option in OPTIONS}
-KNOWN_VARIABLES: tuple[str, ...] = (
-    *_OPTION_VARIABLES,
-    "LLM_CONFIG_FILE",
-    "LLM_ENV_FILE",
-    *_VARIABLES,
-)
-_OTHER_NAMES = {
-    "OPENAI_API_BASE": "OPENAI_BASE_URL",
-    "GROQ_API_BASE": "GROQ_BASE_URL",
-    "ANTHROPIC_API_BASE": "ANTHROPIC_BASE_URL",
-    "AZURE_API_KEY": "AZURE_OPENAI_API_KEY",
-    "AZURE_API_BASE": "AZURE_OPENAI_ENDPOINT",
-    "AZURE_API_VERSION": "AZURE_OPENAI_API_VERSION",
-    "AZURE_OPENAI_KEY": "AZURE_OPENAI_API_KEY",
-    "AZURE_OPENAI_BASE_URL": "AZURE_OPENAI_ENDPOINT",
-    "AZURE_OPENAI_API_BASE": "AZURE_OPENAI_ENDPOINT",
-    "AZURE_OPENAI_MODEL": "AZURE_OPENAI_DEPLOYMENT",
-    "AZURE_OPENAI_DEPLOYMENT_NAME": "AZURE_OPENAI_DEPLOYMENT",
-    "LLM_API_KEY": "OPENAI_API_KEY",
-    "LLM_BASE_URL": "OPENAI_BASE_URL",
-    "LLM_MODEL": "OPENAI_MODEL",
-    "LLM_PRIMARY": "LLM_PRIMARY_PROVIDER",
-    "LLM_PROVIDER": "LLM_PRIMARY_PROVIDER",
-    "LLM_FALLBACK": "LLM_FALLBACK_PROVIDERS",
-    "LLM_FALLBACKS": "LLM_FALLBACK_PROVIDERS",
-}
-_NOT_OURS = frozenset({"OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_LOG", "OPENAI_ORG_ID"})
-_PREFIXES = ("LLM_", *(f"{row.env_prefix}_" for row in PROVIDERS.values() if row.env_prefix))
+    def value(self, loc: Loc, value: Any, place: Place) -> tuple[Any, Place]:
+        """Return what is meant, and where that stands; ``None`` for nothing."""
+        return _reveal(value), place
 
+    def keys(self, loc: Loc, value: Any, place: Place) -> tuple[list[str], Place]:
+        """Return keys, and where they come from."""
+        if str(loc[-1]).endswith("_env"):
+            self.problems.append(f"{place.where} is for YAML alone. Pass the key as `api_key`.")
+            return [], place
+        value = _reveal(value)
+        texts = [str(_reveal(v)) for v in value] if _is_list(value) else str(value).split(",")
+        return self.key_file(texts[0], place) if loc[-1] == "api_key_file" else (texts, place)
 
-def typos(names: Iterable[str]) -> dict[str, str]:
-    """Return the variables that look like a slip, each with the name that was probably meant."""
-    found = {}
-    for name in sorted(set(names) - set(KNOWN_VARIABLES) - _NOT_OURS):
-        upper = name.upper()
-        if re.search(r"_API_KEYS?_", upper):  # OPENAI_API_KEY_EU: a name of somebody's own
-            continue
-        if upper in _OTHER_NAMES:
-            found[name] = _OTHER_NAMES[upper]
-        elif upper.startswith(_PREFIXES):
-            found[name] = next(iter(get_close_matches(upper, KNOWN_VARIABLES, 1, 0.88)), "")
-    return {name: meant for name, meant in found.items() if meant}
+    def put(self, loc: Loc, value: Any, place: Place) -> None:
+        """Note a value and its place."""
+        if loc == ("redis_url",):  # pydantic-settings prints what its sources say if it is asked to
+            value = SecretStr(str(value))
+        self._parent(loc)[loc[-1]] = value
+        self.places[loc] = place
 
+    def drop(self, loc: Loc) -> None:
+        """Leave out a value that cannot be used; its place stays known."""
+        if loc in self.places:
+            self._parent(loc).pop(loc[-1], None)
 
-def strays(names: Iterable[str]) -> list[str]:
-    """Return the variables with our prefix that are nobody's slip, and have no effect."""
-    names = set(names)
-    unknown = names - set(KNOWN_VARIABLES) - set(typos(names))
-    return sorted(n for n in unknown if n.startswith("LLM_") and not n.startswith("LLM_UNIFIED_"))
+    def _parent(self, loc: Loc) -> Any:
+        node: Any = self.tree
+        for step in loc[:-1]:
+            node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
+        return node
 
+    def put_keys(self, loc: Loc, texts: Iterable[str], place: Place) -> None:
+        """Add keys to those of the same provider or deployment, each once, in order."""
+        found = [key for text in texts if (key := unquoted(text))]
+        if not found and not place.lacking:
+            return
+        if not all(re.fullmatch(r"[!-~]+", key) for key in found):
+            self.problems.append(
+                f"{place.where} is not a key: it has a space, a line break or a character outside "
+                "ASCII. Copy the key again."
+            )
+        self.secrets.update(found)
+        keys = (*self._parent(loc).get("api_key", ()), *map(SecretStr, found))
+        self._parent(loc)["api_key"] = tuple(dict.fromkeys(keys))
+        if (before := self.places.get(loc)) is not None:
+            place = Place(
+                _joined(before.where, place.where),
+                _joined(before.origin, place.origin) if found else before.origin,
+                place.line,
+                (*before.lacking, *place.lacking),
+            )
+        self.places[loc] = place
 
-def read_variables(variables: Mapping[str, str | None], env_file: str = "") -> Layer:
-    """Read the environment, or the content of ``env_file``. An empty value counts as not set."""
-    layer = Layer()
-    keys: dict[str, list[tuple[str, str, Keys]]] = {}
-    for variable in KNOWN_VARIABLES:
-        text = unquoted(variables.get(variable) or "")
-        if not text:
-            continue
-        given = Given(text, variable, variable_origin(variable, env_file))
-        if variable in _OPTION_VARIABLES:
-            layer.options[_OPTION_VARIABLES[variable]] = given
-        elif variable in _VARIABLES:
-            name, setting = _VARIABLES[variable]
-            if setting in KEY_SETTINGS:
-                found = _keys(setting, text, variable, layer.problems)
-                origin = given.origin
-                if setting == "api_key_file" and found.found:
-                    origin = f"file {text} ({variable})"
-                keys.setdefault(name, []).append((variable, origin, found))
-            else:
-                layer.providers.setdefault(name, {})[setting] = given
-    for name, parts in keys.items():
-        layer.providers.setdefault(name, {})["api_key"] = Given(
-            merge_keys(found for _, _, found in parts),
-            ", ".join(variable for variable, _, _ in parts),
-            ", ".join(origin for _, origin, _ in parts),
-        )
-    return layer
+    def key_file(self, path: str, place: Place) -> tuple[list[str], Place]:
+        """Read a mounted secret: one key per line, ``#`` begins a comment line."""
+        try:
+            with Path(path).expanduser().open("rb") as file:
+                content = file.read(KEY_FILE_LIMIT + 1)
+                mode = os.fstat(file.fileno()).st_mode
+            text = content.decode("utf-8-sig")
+            why = "a binary file" if "\0" in text else ""
+            if len(content) > KEY_FILE_LIMIT:
+                why = why or f"larger than {KEY_FILE_LIMIT // 1024} KB"
+        except (OSError, ValueError, RuntimeError) as error:
+            why = getattr(error, "strerror", None) or "not a text file"
+        if why:
+            text = f"{place.where} names a file that cannot be read ({why}). Check the mount."
+            self.problems.append(text)
+            return [], place
+        if os.name == "posix" and stat.S_ISREG(mode) and mode & stat.S_IROTH:
+            remark = f"{place.where} names a key file that every user of the machine can read."
+            self.events.append(("info", "key_file_readable", {"remark": remark}))
+        keys = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        return keys, replace(place, origin=f"file {path} ({place.line or place.where})")
 
 
 def variable_origin(variable: str, env_file: str = "", line: str = "") -> str:
-    """Say where a variable's value came from, and which line of YAML asked for it."""
+    """Say where a variable's value comes from, and which line of YAML asks for it."""
     if env_file:
         inner = f"{variable}, {line}" if line else variable
         return f"env file {env_file} ({inner})"
     return f"environment {variable} ({line})" if line else f"environment {variable}"
 
 
-def read_arguments(overrides: Mapping[str, object]) -> Layer:
-    """Read the keyword arguments of ``load_settings``; ``None`` counts as not given.
+class Environment(Source):
+    """The environment, or the content of ``env_file``. An empty value counts as not set."""
+
+    def __init__(self, variables: Mapping[str, str | None], env_file: str = "") -> None:
+        super().__init__()
+        for variable, loc in VARIABLES.items():
+            if text := unquoted(variables.get(variable) or ""):
+                self.read(loc, text, Place(variable, variable_origin(variable, env_file)))
+
+
+class Nested(Source):
+    """A source that has the shape of the settings: arguments, YAML."""
+
+    def place(self, loc: Loc) -> Place:
+        """Return where a value stands."""
+        return Place(re.sub(r"\.(\d+)", r"[\1]", ".".join(map(str, loc))), "argument")
+
+    def walk(self, tree: Any) -> None:
+        """Read everything."""
+        for key, value in self._entries((), tree):
+            if key == "providers":
+                for name, block in self._entries((key,), value):
+                    self._provider((key, name.lower().replace("-", "_")), block)
+            elif value is not None:
+                self.read((key,), value, self.place((key,)))
+
+    def _provider(self, loc: Loc, block: Any) -> None:
+        name, place = str(loc[1]), self.place(loc)
+        if name in PROVIDER_KEYS:
+            text = "belongs to a provider: indent it under its name."
+            self.problems.append(f"{place.where} {text}")
+        elif not _PROVIDER_NAME.fullmatch(name):
+            text = "is no name: use small letters, digits and underscores."
+            self.problems.append(f"{place.where} {text}")
+        else:
+            self.places[loc] = place
+            self._parent((*loc, ""))
+            self._block(loc, block)
+
+    def _block(self, loc: Loc, block: Any) -> None:
+        for key, value in self._entries(loc, block):
+            at = (*loc, key)
+            place = self.place(at)
+            if key == "deployments" and not (value and _is_list(value)):
+                text = "must be a list, each item beginning with '- '."
+                self.problems.append(f"{place.where} {text}")
+            elif key == "deployments":
+                self.put(at, [{} for _ in value], place)
+                for number, row in enumerate(value):
+                    self._block((*at, number), row)
+            elif value is not None:
+                self.read(at, value, place)
+
+    def _entries(self, loc: Loc, node: Any) -> Iterable[tuple[str, Any]]:
+        if node is not None and not isinstance(node, Mapping):
+            text = "must be made of `key: value` lines."
+            self.problems.append(f"{self.place(loc).where} {text}")
+            return []
+        return [(printable(str(key)), value) for key, value in (node or {}).items()]
+
+
+class Arguments(Nested):
+    """The keyword arguments of ``load_settings``; ``None`` counts as not given.
 
     They are called like the variables in lower case, without ``LLM_``: ``pool_size=2``,
     ``openai_api_key="…"``; ``providers={"openai": {"model": "…"}}`` does as well.
     """
-    layer = Layer()
-    options = {option.name for option in OPTIONS}
-    blocks: dict[str, dict[str, object]] = {}
-    for name, value in overrides.items():
-        if value is None:
-            continue
-        if name in options:
-            layer.options[name] = Given(_reveal(value), name, "argument")
-        elif name == "providers" and isinstance(value, Mapping):
-            for provider, block in value.items():
-                blocks.setdefault(str(provider).lower(), {}).update(block or {})
-        elif name.upper() in _VARIABLES:
-            provider, setting = _VARIABLES[name.upper()]
-            blocks.setdefault(provider, {})[setting] = value
-        else:
-            known = (*options, "providers", *(variable.lower() for variable in _VARIABLES))
-            layer.problems.append(
-                f"load_settings() has no argument {name!r}{did_you_mean(name, known) or '.'}"
-            )
-    for provider, block in blocks.items():
-        layer.providers[provider] = _read_block(f"providers.{provider}", block, layer.problems)
-    return layer
+
+    def __init__(self, overrides: Mapping[str, Any]) -> None:
+        super().__init__()
+        known = {name.lower(): loc for name, loc in VARIABLES.items() if len(loc) > 1}
+        for name, value in overrides.items():
+            if name in Written.model_fields:
+                self.walk({name: value})
+            elif (loc := known.get(name.lower())) and value is not None:
+                self.read(loc, value, self.place(loc))
+            elif not loc:
+                hint = did_you_mean(name, (*Written.model_fields, *known)) or "."
+                self.problems.append(f"load_settings() has no argument {name!r}{hint}")
 
 
-def _read_block(path: str, block: Mapping[str, object], problems: list[str]) -> dict[str, Given]:
-    """Read the arguments that belong to one provider, or to one of its deployments."""
-    given: dict[str, Given] = {}
-    known = (*(option.name for option in PROVIDER_OPTIONS), *KEY_SETTINGS, "deployments")
-    keys = []
-    for name, value in block.items():
-        setting = {"endpoint": "base_url", "deployment": "model"}.get(name, name)
-        where = f"{path}.{name}"
-        if value is None:
-            continue
-        if setting in KEY_SETTINGS:
-            keys.append(_keys(setting, _reveal(value), where, problems))
-        elif setting == "deployments" and isinstance(value, (list, tuple)):
-            rows = [_read_block(f"{where}[{i}]", row, problems) for i, row in enumerate(value)]
-            given[setting] = Given(rows, where, "argument")
-        elif setting in known:
-            given[setting] = Given(_reveal(value), where, "argument")
-        else:
-            problems.append(f"{where} is unknown{did_you_mean(name, known) or '.'}")
-    if keys:
-        given["api_key"] = Given(merge_keys(keys), f"{path}.api_key", "argument")
-    return given
+def _joined(one: str, other: str) -> str:
+    return one if one == other else f"{one}, {other}"
 
 
-def merge_keys(parts: Iterable[Keys]) -> Keys:
-    """Return all keys, each once, in order."""
-    parts = list(parts)
-    return Keys(
-        tuple(dict.fromkeys(key for part in parts for key in part.found)),
-        tuple(dict.fromkeys(name for part in parts for name in part.missing)),
-    )
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple))
 
 
-def secret_keys(texts: Iterable[str], where: str, problems: list[str]) -> Keys:
-    """Wrap keys. One with a space or an exotic character cannot travel in a header: a problem."""
-    keys = [SecretStr(text) for item in texts if (text := unquoted(item))]
-    if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in keys):
-        problems.append(
-            f"{where} is not a key: it has a space, a line break or a character outside ASCII. "
-            "Copy the key again."
-        )
-    return Keys(tuple(dict.fromkeys(keys)))
+def _reveal(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def read_env_file(path: str, problems: list[str]) -> dict[str, str | None]:
     """Read the ``.env`` file that ``LLM_ENV_FILE`` names; nothing is ever found by searching."""
-    # Imported late: it costs three times what pydantic costs, and few need it.
-    from pydantic_settings import BaseSettings, DotEnvSettingsSource
-
     file = Path(path).expanduser()
     if not file.is_file():
         problems.append(f"LLM_ENV_FILE names {path}, which is not a file. Correct it or unset it.")
         return {}
     try:
         source = DotEnvSettingsSource(
-            BaseSettings, env_file=file, env_file_encoding="utf-8", case_sensitive=True
+            Written, env_file=file, env_file_encoding="utf-8-sig", case_sensitive=True
         )
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"LLM_ENV_FILE names {path}, which cannot be read: {type(error).__name__}.")
         return {}
     return dict(source.env_vars)
-
-
-def read_key_file(path: str, where: str, problems: list[str]) -> Keys:
-    """Read a mounted secret: one key per line."""
-    try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        problems.append(f"{where} names a file that cannot be read ({reason}). Check the mount.")
-        return Keys()
-    return secret_keys(text.splitlines(), where, problems)
-
-
-def _keys(setting: str, value: object, where: str, problems: list[str]) -> Keys:
-    if setting == "api_key_file":
-        return read_key_file(str(value), where, problems)
-    if isinstance(value, (list, tuple)):
-        return secret_keys([str(_reveal(item)) for item in value], where, problems)
-    return secret_keys(str(value).split(","), where, problems)
-
-
-def _reveal(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
