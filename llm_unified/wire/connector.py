@@ -139,7 +139,7 @@ class Connector(aiohttp.TCPConnector):
             reused = isinstance(watch, _Watch)
             if not isinstance(watch, _Watch):
                 watch = _Watch(transport, protocol, self._watches)
-            elif fresh or protocol.should_close or is_readable(transport):
+            elif fresh or is_readable(transport):
                 connection.close()
                 continue
             watch.begin(connection, exchange)
