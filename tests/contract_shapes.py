@@ -44,6 +44,9 @@ GPT_5 = {
     "groq": Target("openai/gpt-oss-120b"),
     "anthropic": Target("claude-opus-4-5"),
 }
+BRIDGED = {**GPT_5, "openai": Target("gpt-5-codex"), "azure_openai": Target("gpt-5-codex")}
+GPT_5_4 = {**GPT_5, "openai": Target("gpt-5.4"), "azure_openai": Target("gpt-5.4")}
+GPT_6 = {**GPT_5, "openai": Target("gpt-6-luna"), "azure_openai": Target("gpt-6-luna")}
 GPT_5_1 = {**GPT_5, "openai": Target("gpt-5.1"), "azure_openai": Target("gpt-5.1")}
 RENAMED_O = {**O_SERIES, "azure_openai": Target("production", base_model="azure/o3-mini")}
 RENAMED_5 = {**GPT_5, "azure_openai": Target("production", base_model="azure/gpt-5-mini")}
@@ -144,14 +147,18 @@ CACHED = (
             }
         ],
     },
-    user([{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]),
+    user(
+        [{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+    ),
 )
 THINKING_TURNS = (
     user("How warm is it?"),
     {
         "role": "assistant",
         "content": "Warm.",
-        "thinking_blocks": [{"type": "thinking", "thinking": "It is summer.", "signature": "c2ln"}],
+        "thinking_blocks": [
+            {"type": "thinking", "thinking": "It is summer.", "signature": "c2ln"}
+        ],
     },
     user("How warm?"),
 )
@@ -159,9 +166,7 @@ THINKING_TURNS = (
 SHAPES: dict[str, Shape] = {
     "plain": Shape(),
     "sampling": Shape({"temperature": 0.5, "top_p": 0.9, "seed": 7, "max_tokens": 50}),
-    "penalties": Shape(
-        {"presence_penalty": 0.5, "frequency_penalty": -0.5, "logit_bias": {"50": 1}}
-    ),
+    "penalties": Shape({"presence_penalty": 0.5, "frequency_penalty": -0.5, "logit_bias": {"50": 1}}),
     "stop text": Shape({"stop": "END"}, answer="cut"),
     "stop list": Shape({"stop": ["END", "STOP"]}),
     "max_completion_tokens": Shape({"max_completion_tokens": 77}, answer="cut"),
@@ -181,7 +186,9 @@ SHAPES: dict[str, Shape] = {
     "tools named": Shape({"tools": TOOLS, "tool_choice": NAMED}, answer="calls"),
     "tools one by one": Shape({"tools": TOOLS, "parallel_tool_calls": False}, answer="calls"),
     "tools in parallel": Shape({"tools": TOOLS, "parallel_tool_calls": True}, answer="calls"),
-    "tools, older": Shape({"tools": TOOLS, "tool_choice": "auto"}, answer="calls", models=OLDER),
+    "tools, older": Shape(
+        {"tools": TOOLS, "tool_choice": "auto"}, answer="calls", models=OLDER
+    ),
     "tool results": Shape({"tools": TOOLS}, TURNS),
     "tool results without tools": Shape({}, TURNS),
     "json_object": Shape(
@@ -194,9 +201,7 @@ SHAPES: dict[str, Shape] = {
     "json_schema, older": Shape({"response_format": JSON_SCHEMA}, answer="json", models=OLDER),
     "pydantic": Shape({"response_format": Place}, answer="json"),
     "pydantic, older": Shape({"response_format": Place}, answer="json", models=OLDER),
-    "json_schema and tools": Shape(
-        {"response_format": JSON_SCHEMA, "tools": TOOLS}, answer="calls"
-    ),
+    "json_schema and tools": Shape({"response_format": JSON_SCHEMA, "tools": TOOLS}, answer="calls"),
     "text format": Shape({"response_format": {"type": "text"}}),
     "o-series": Shape(
         {"max_tokens": 99, "temperature": 0.5, "top_p": 0.5, "reasoning_effort": "low"},
@@ -225,6 +230,16 @@ SHAPES: dict[str, Shape] = {
     "gpt-5.1 none": Shape(
         {"reasoning_effort": "none", "temperature": 0.5, "logprobs": True}, models=GPT_5_1
     ),
+    "bridged": Shape({"max_tokens": 99}, models=BRIDGED),
+    "bridged by tools": Shape({"tools": TOOLS, "reasoning_effort": "low"}, models=GPT_5_4),
+    "not bridged by tools": Shape({"tools": TOOLS, "reasoning_effort": "none"}, models=GPT_5_4),
+    "bridged by a summary": Shape(
+        {"reasoning_effort": "low", "extra_body": {"reasoning_summary": "auto"}}, models=GPT_5
+    ),
+    "a summary alone": Shape({"reasoning_summary": "auto"}, models=GPT_5),
+    "gpt-6": Shape({"max_tokens": 99, "temperature": 0.5, "reasoning_effort": "low"}, models=GPT_6),
+    "gpt-6 tools": Shape({"tools": TOOLS, "reasoning_effort": "low"}, models=GPT_6),
+    "gpt-6 tools alone": Shape({"tools": TOOLS}, models=GPT_6),
     "gpt-5 schema": Shape({"response_format": Place}, answer="json", models=GPT_5),
     "reasoning effort": Shape({"reasoning_effort": "medium"}, answer="reasoning"),
     "thinking": Shape(
@@ -233,10 +248,7 @@ SHAPES: dict[str, Shape] = {
         models=O_SERIES,
     ),
     "thinking over turns": Shape(
-        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
-        THINKING_TURNS,
-        "reasoning",
-        O_SERIES,
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}}, THINKING_TURNS, "reasoning", O_SERIES
     ),
     "image, data": Shape({}, image(PIXEL)),
     "image, https": Shape({}, image("https://images.invalid/a.png", detail="low")),
@@ -251,7 +263,7 @@ SHAPES: dict[str, Shape] = {
         {}, (user([{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]),)
     ),
     "prefilled": Shape({}, (user("Hello"), {"role": "assistant", "content": "Well, "})),
-    "unicode": Shape({}, (user('Zürich \u2028 🗼 \x7f \\u0041 "quoted"\n\ttab'),)),
+    "unicode": Shape({}, (user("Zürich \u2028 🗼 \x7f \\u0041 \"quoted\"\n\ttab"),)),
     "long": Shape({"temperature": 0.1}, LONG),
     "cache_control": Shape({}, CACHED, "cached"),
     "refusal": Shape({}, answer="refused"),
@@ -277,8 +289,7 @@ _STREAMED_ALONE = Difference(
     "stream",
 )
 _SAID_IN_WORDS = Difference(
-    "body.messages",
-    "Anthropic has no JSON mode: LiteLLM drops the wish in silence, we ask in words",
+    "body.messages", "Anthropic has no JSON mode: LiteLLM drops the wish in silence, we ask in words"
 )
 _HELPER_ENDS = Difference(
     "answer.end", "the helper tool for JSON does not show: the answer is text that has ended"
@@ -290,11 +301,14 @@ _REFUSED = Difference("answer.refusal", "LiteLLM drops a streamed refusal", "str
 _GUESSED = Difference(
     "answer.usage", "LiteLLM guesses Anthropic's tokens of thinking with a tokenizer; we count none"
 )
-_MERGED = tuple(
-    Difference(
-        f"body.{name}", "`extra_body` is merged, not sent as a member that Anthropic refuses"
+_MERGED, _MERGED_SUMMARY = (
+    tuple(
+        Difference(
+            f"body.{name}", "`extra_body` is merged, not sent as a member that Anthropic refuses"
+        )
+        for name in ("extra_body", *names)
     )
-    for name in ("extra_body", "brand_new", "temperature")
+    for names in (("brand_new", "temperature"), ("reasoning_summary",))
 )
 _SHOWN_HELPER = tuple(
     Difference(f"answer.{name}", "LiteLLM shows its helper tool for JSON in a stream", "stream")
@@ -304,12 +318,10 @@ _FORMATS = ("json_object", "json_object, older", "json_schema", "pydantic", "gpt
 
 DIFFERENCES: dict[tuple[str, str], tuple[Difference, ...]] = {
     ("extra_body", "anthropic"): _MERGED,
+    ("bridged by a summary", "anthropic"): _MERGED_SUMMARY,
     ("json_object", "anthropic"): (_SAID_IN_WORDS,),
     ("json_object, older", "anthropic"): (_SAID_IN_WORDS,),
-    **{
-        (name, "groq"): (_STREAMED_ALONE,)
-        for name in (*_FORMATS, "json_schema and tools", "text format")
-    },
+    **{(name, "groq"): (_STREAMED_ALONE,) for name in (*_FORMATS, "json_schema and tools", "text format")},
     **{
         (name, "groq"): (_STREAMED_ALONE, _HELPER_ENDS)
         for name in ("json_schema, older", "pydantic, older", "o-series schema")
