@@ -131,7 +131,7 @@ class Plan:
         messages = self._config.translate_developer_role_to_system_role(
             messages=messages, **self._about_roles
         )
-        optional = self._optional(messages, params, stream=stream)
+        optional = self._optional(params, stream=stream)
         json_mode = bool(optional.pop("json_mode", False))
         fake = bool(optional.pop("fake_stream", False)) or (stream and self._fakes_streams)
         optional.pop("stream", None)
@@ -181,10 +181,11 @@ class Plan:
             return self._plain[stream]
         return post_headers({**(special or self._headers), **(extra or {})}, stream=stream)
 
-    def _optional(
-        self, messages: list[Any], params: dict[str, Any], *, stream: bool
-    ) -> dict[str, Any]:
-        """The parameters in this vendor's terms. Those that are all scalars are translated once."""
+    def _optional(self, params: dict[str, Any], *, stream: bool) -> dict[str, Any]:
+        """The parameters in this vendor's terms. Those that are all scalars are translated once.
+
+        LiteLLM logs whatever it is given here, and uses no message for these vendors: it gets none.
+        """
         key: Any = (stream, tuple(params.items()))
         try:
             known = self._remembered.get(key)
@@ -209,7 +210,6 @@ class Plan:
             model=self.model,
             custom_llm_provider=self.vendor.litellm_name,
             api_version=self._access.api_version or None,
-            messages=messages,
             drop_params=True,
             base_model=self._base_model,
             max_retries=0,
