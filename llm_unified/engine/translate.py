@@ -75,7 +75,9 @@ class Plan:
         }
         self._is_anthropic = vendor.protocol == "anthropic"
         self._always_bridged = self._bridged({})
-        self._may_bridge = self._always_bridged or any(map(self._bridged, _BRIDGING))
+        self._may_bridge = self._always_bridged or any(
+            self._bridged(params) for params in _BRIDGING
+        )
         self._fakes_streams = bool(
             self._config.should_fake_stream(
                 model=base_model or self.model,
