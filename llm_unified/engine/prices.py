@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,10 @@ _PLAIN = (
     "cache_read_input_token_cost",
     "cache_creation_input_token_cost",
 )
+
+
+_TIER = re.compile(r"_above_\d+k?_tokens")
+"""In the name of a price that holds from so many tokens on. (``_above_1hr`` is Anthropic's cache of an hour.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class PriceList:
         except Exception:  # noqa: BLE001 - LiteLLM raises a bare Exception for an unknown model
             return cls(name, vendor, None, None)
         prompt, completion, cached, written = (info.get(key) for key in _PLAIN)
-        tiered = any(value and ("_above_" in key) for key, value in info.items())
+        tiered = any(value and _TIER.search(key) for key, value in info.items())
         reasons = bool(info.get("supports_reasoning"))
         return cls(name, vendor, prompt, completion, cached, written, reasons, tiered)
 
