@@ -71,8 +71,8 @@ def reload():
 def nothing():
     pass
 
-ALL = [generate, generate_in_a_loop, stream, half_a_stream, warm, process_wide, reload, nothing,
-       with_block, close, aclose, async_with_block]
+OPEN = [generate, generate_in_a_loop, stream, half_a_stream, warm, process_wide, reload]
+ENDS = [with_block, async_with_block, close, aclose, nothing]
 
 def child(*works):
     pid = os.fork()
@@ -97,7 +97,7 @@ def environ(sim: Simulator, *names: str) -> dict[str, str]:
 @needs_fork
 def test_fork_before_the_first_call(sim: Simulator) -> None:
     """Parent and child load what they need by themselves."""
-    body = f"{WORKS}\nchild(*ALL[:9])\nchild(close)\nchild(aclose)\ngenerate()\nprint('done')"
+    body = f"{WORKS}\nchild(*OPEN, with_block)\nchild(close)\nchild(aclose)\ngenerate()\nprint('done')"
     assert run(body, environ(sim, "openai")) == ["done"]
 
 
@@ -117,12 +117,12 @@ async def warmed():
     return warmer
 
 warmer = service.background.run(warmed())
-for work in ALL:
-    child(work)
+child(*OPEN)
+child(*OPEN[::-1])
+for end in ENDS:
+    child(end)
 assert warmer.running
 service.background.run(warmer.stop())
-for work in ALL:
-    child(work)
 assert len(list(kept)) > 1  # the parent's stream is whole
 generate()
 print("done")
@@ -150,8 +150,8 @@ def groq():
 thread = threading.Thread(target=ask)
 thread.start()
 begun.wait()
-for work in (groq, warm, reload, close, nothing):
-    child(work)
+child(groq, warm, reload, close)
+child(nothing)
 thread.join()
 """
     sim.openai.always(faults.slow_drip(interval=0.01, size=4) if first else replies.text())
