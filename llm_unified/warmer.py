@@ -12,9 +12,7 @@ import functools
 import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
@@ -24,10 +22,10 @@ from llm_unified.logs import log
 from llm_unified.response import Attempt
 from llm_unified.schedule import WarmState, due, next_ping
 from llm_unified.service import UnifiedLLMService, get_llm_service
+from llm_unified.traffic import Traffic
 
 if TYPE_CHECKING:  # loaded with the first call
     from llm_unified.calls.dispatcher import Dispatcher
-    from llm_unified.engine.engine import Engine
     from llm_unified.pool.deployments import Deployment
 
 __all__ = ["ConnectionWarmer", "get_llm_warmer"]
@@ -62,17 +60,7 @@ class ConnectionWarmer:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._rounds = self._crashes = 0
         self._first = asyncio.Event()
-        self._skipped: Counter[str] = Counter()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Nothing is known of the connections of a new loop."""
-        self._began: float | None = None  # those that carried nothing count as used then
-        self._carried: dict[str, float] = {}
-        self._failed: dict[str, float] = {}
-        self._asked: dict[str, float] = {}
-        self._planned: dict[str, float] = {}
-        self._engine: Engine | None = None
+        self._traffic = Traffic(clock)
 
     @property
     def service(self) -> UnifiedLLMService:
@@ -97,8 +85,7 @@ class ConnectionWarmer:
             settings = self._service.settings
             if not settings.enable_connection_warming:
                 return
-            self._forget()
-            self._began = None if settings.warm_on_startup else self._clock()
+            self._traffic.forget(began=None if settings.warm_on_startup else self._clock())
             self._unsubscribe = self._service.subscribe(self._note)
             self._first = asyncio.Event()
             work = self._run(self._unsubscribe, self._first)
@@ -143,54 +130,12 @@ class ConnectionWarmer:
 
     def _note(self, attempt: Attempt, counted: bool) -> None:
         """Every attempt of the service comes by here, in the loop that made it."""
-        now = self._clock()
-        if counted:
-            self._asked[attempt.provider] = now
         task = self._task
-        if task is None or asyncio.get_running_loop() is not task.get_loop():
-            return  # over the sockets of another loop
-        whole = attempt.outcome == "answered" or (attempt.status or 0) >= 400  # noqa: PLR2004
-        if whole:
-            self._carried[attempt.deployment] = now
-            self._failed.pop(attempt.deployment, None)
-        else:
-            self._carried.pop(attempt.deployment, None)
-            self._failed[attempt.deployment] = now
-        if not counted:
-            self._planned[attempt.deployment] = now
+        here = task is not None and asyncio.get_running_loop() is task.get_loop()
+        self._traffic.note(attempt, counted=counted, here=here)
 
     def _states(self, dispatcher: Dispatcher) -> list[WarmState]:
-        """All deployments of the chain that a ping may be sent to, now or later."""
-        now = self._clock()
-        found = []
-        self._follow(dispatcher.engine)
-        for rank, provider in enumerate(self.service.settings.chain):
-            for state in dispatcher.rotation.state(provider):
-                wait = dispatcher.rotation.claimable_in(state.deployment, **self._claims())
-                if wait is None:
-                    continue
-                key = state.deployment.id
-                found.append(
-                    WarmState(
-                        id=key,
-                        provider=provider,
-                        rank=rank,
-                        idle=_since(self._carried.get(key, self._began), now),
-                        unused=_since(self._asked.get(provider), now),
-                        failed=_since(self._failed.get(key), now),
-                        cooldown=wait,
-                        probe=state.half_open,
-                    )
-                )
-        return found
-
-    def _follow(self, engine: Engine) -> None:
-        """After a reload: deployments that lead elsewhere have connections of which nothing is known."""
-        if self._engine is not None and engine is not self._engine:
-            for deployment in engine.changed(self._engine):
-                self._carried.pop(deployment.id, None)
-                self._failed.pop(deployment.id, None)
-        self._engine = engine
+        return self._traffic.states(dispatcher, self.service.settings.chain, self._claims())
 
     def _claims(self) -> dict[str, Any]:
         from llm_unified.calls.ping import CURED_BY_CONNECTION
@@ -223,7 +168,7 @@ class ConnectionWarmer:
         interval = self.service.settings.keep_alive_interval
         states = self._states(dispatcher)
         chosen = [dispatcher.engine.deployments[state.id] for state in due(states, interval)]
-        self._count_skipped(states, {deployment.id for deployment in chosen})
+        self._traffic.count_skipped(states, {deployment.id for deployment in chosen}, interval)
         raised = await each(chosen, functools.partial(self._ping, dispatcher))
         self._rounds += 1
         if raised:
@@ -243,7 +188,7 @@ class ConnectionWarmer:
         try:
             await ping(dispatcher, lease, settings.warm_probe, seconds=seconds)
         except Exception:
-            self._failed[deployment.id] = self._clock()
+            self._traffic.broke(deployment.id)
             raise
 
     def _nap(self, state: RetryCallState) -> float:
@@ -262,24 +207,14 @@ class ConnectionWarmer:
         longest = min(settings.keep_alive_interval, max(1.0, settings.cooldown / 2.0))
         return max(_SHORTEST_NAP_SECONDS, min(soonest, longest))
 
-    def _count_skipped(self, states: Iterable[WarmState], chosen: Collection[str]) -> None:
-        """Count the pings that users' requests made unnecessary."""
-        now, interval = self._clock(), self.service.settings.keep_alive_interval
-        for state in states:
-            at = self._planned.setdefault(state.id, now)
-            alone = replace(state, idle=_since(at, now), failed=None)
-            unneeded = state.id not in chosen and state.cooldown <= 0.0
-            if unneeded and next_ping(alone, interval) <= 0.0:
-                self._planned[state.id] = now
-                self._skipped[state.provider] += 1
-
     # -- reports ---------------------------------------------------------------------------------
 
     def get_stats(self) -> dict[str, Any]:
         """What it does and what that costs; pings of `warm_connections` are counted, too."""
         settings, health = self.service.settings, self.service.health
         providers = {
-            name: {**health.spent(name), "skipped": self._skipped[name]} for name in settings.chain
+            name: {**health.spent(name), "skipped": self._traffic.skipped[name]}
+            for name in settings.chain
         }
         keys = ("pings", "failures", "skipped", "tokens", "estimated_cost_usd")
         return {
@@ -304,11 +239,6 @@ class ConnectionWarmer:
             }
             for name in service.settings.chain
         }
-
-
-def _since(at: float | None, now: float) -> float | None:
-    """Seconds since then; ``None`` also when the clock was set back before it."""
-    return None if at is None or at > now else now - at
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -72,8 +72,6 @@ class PendingAttempt:
         self.accepting = False
         """The caller is looking at the answer."""
         self.failure: Failure | None = None
-        self.was_stale = False
-        """A kept connection broke before any byte came: nobody's failure, and worth a fresh one."""
         self._began = time.monotonic()
         self._settled = self._kept = False
 
@@ -167,8 +165,7 @@ class PendingAttempt:
         self.failure = failure
         self._trail.cause = _foreign(error)
         attempt = self._record("failed", failure)
-        self.was_stale = self.exchange.stale
-        if self.was_stale or not attempt.sent:
+        if attempt.stale or not attempt.sent:
             self._ledger.released(self.lease, attempt, counted=self.request.counted)
             return
         self._ledger.failed(
@@ -195,6 +192,7 @@ class PendingAttempt:
             usage=self.usage,
             cost_usd=self.cost,
             sent=exchange.requests > 0,
+            stale=outcome == "failed" and exchange.stale,
         )
         self._trail.attempts.append(attempt)
         return attempt

@@ -159,7 +159,7 @@ class Chain:
             failure = attempt.failure
             if failure is None:
                 return True
-            if attempt.was_stale and not fresh:
+            if self.trail.attempts[-1].stale and not fresh:
                 fresh = True
                 continue
             fresh = False
