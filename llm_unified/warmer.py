@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
 
 from llm_unified.errors import ServiceClosedError
+from llm_unified.forksafe import ForkSafeLock, after_fork
 from llm_unified.logs import log
 from llm_unified.response import Attempt
 from llm_unified.schedule import WarmState, due, next_ping
@@ -33,6 +33,8 @@ __all__ = ["ConnectionWarmer", "get_llm_warmer"]
 LEAD_SECONDS: Final = 1.0
 """The warmer's probe comes so long before the end of a cooldown, at most a quarter of it."""
 _SHORTEST_NAP_SECONDS: Final = 0.05
+_STOP_SECONDS: Final = 5.0
+"""So long `stop` waits for a task in another loop, which may be blocked or end meanwhile."""
 _SHORTEST_PING_SECONDS, _LONGEST_PING_SECONDS = 5.0, 10.0
 
 
@@ -54,13 +56,14 @@ class ConnectionWarmer:
         self._given = service
         self._clock = clock
         self._sleep = sleep
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._task: asyncio.Task[None] | None = None
         self._service: UnifiedLLMService | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._rounds = self._crashes = 0
         self._first = asyncio.Event()
         self._traffic = Traffic(clock)
+        after_fork(self)
 
     @property
     def service(self) -> UnifiedLLMService:
@@ -105,7 +108,8 @@ class ConnectionWarmer:
         if loop is asyncio.get_running_loop():
             await _end(task)
         elif loop.is_running():
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_end(task), loop))
+            ended = asyncio.run_coroutine_threadsafe(_end(task), loop)
+            await asyncio.wait({asyncio.wrap_future(ended)}, timeout=_STOP_SECONDS)
         else:
             self._drop(task)
 
@@ -125,6 +129,11 @@ class ConnectionWarmer:
         self._unsubscribe()
         if task is not None and not task.done():
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio does
+
+    def after_fork(self) -> None:
+        """In the child: the task and its loop are the parent's; it does not run until `start`."""
+        self._unsubscribe()
+        self._task, self._first = None, asyncio.Event()
 
     # -- what was seen ---------------------------------------------------------------------------
 
@@ -249,7 +258,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 _warmer: ConnectionWarmer | None = None
-_warmer_lock = threading.Lock()
+_warmer_lock = ForkSafeLock()
 
 
 async def get_llm_warmer() -> ConnectionWarmer:

@@ -101,11 +101,14 @@ def usage_of(raw: Any) -> Usage | None:
         prompt,
         completion,
         count(raw.get("total_tokens")) or prompt + completion,
-        cached_tokens=count(asked.get("cached_tokens")) if isinstance(asked, dict) else 0,
-        reasoning_tokens=(
-            count(answered.get("reasoning_tokens")) if isinstance(answered, dict) else 0
-        ),
+        cached_tokens=_part(asked, "cached_tokens"),
+        cache_write_tokens=_part(asked, "cache_write_tokens"),
+        reasoning_tokens=_part(answered, "reasoning_tokens"),
     )
+
+
+def _part(details: Any, name: str) -> int:
+    return count(details.get(name)) if isinstance(details, dict) else 0
 
 
 def count(value: Any) -> int:

@@ -6,10 +6,11 @@ provider at any time between calls, because both sides of an attempt are written
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from llm_unified.forksafe import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,7 @@ class Stats:
     """Thread-safe counters per provider and per deployment."""
 
     def __init__(self, providers: Sequence[str]) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._providers = {name: _Provider() for name in providers}
         self._deployments: Counter[str] = Counter()
         self._total = 0
