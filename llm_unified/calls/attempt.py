@@ -30,15 +30,7 @@ from llm_unified.response import Attempt, Outcome, Usage
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.exchange import Exchange, WireError
 
-__all__ = ["PendingAttempt", "RejectedError"]
-
-
-class RejectedError(Exception):
-    """The caller turned a good answer down."""
-
-    def __init__(self, reason: str, usage: Usage | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.usage = reason, usage
+__all__ = ["PendingAttempt"]
 
 
 class PendingAttempt:
@@ -202,13 +194,11 @@ class PendingAttempt:
     def _failure_of(self, error: Exception) -> Failure | None:
         """``None``: it is the caller's own exception."""
         exchange = self.exchange
-        if isinstance(error, RejectedError):
-            return Failure(K.REJECTED, error.reason, exchange.status)
         if isinstance(error, AnswerError):
             self.usage = self.usage or error.usage
-            if error.kind is not None:
-                return Failure(error.kind, error.reason, exchange.status)
-            return self._classified(error.reason)
+            if error.kind is None:
+                return self._classified(error.reason)
+            return Failure(error.kind, error.reason, exchange.status)
         if isinstance(error, WireError):
             return self._classified(exchange.reason)
         if isinstance(error, TimeoutError):

@@ -47,10 +47,8 @@ class Request:
 
     def model_for(self, deployment: Deployment) -> str:
         """What this deployment is asked for: the call's own model, if it is meant for its provider."""
-        if self.model is not None:
-            if self.operation == "embeddings" or deployment.provider == self.chain[0]:
-                return self.model
-        return deployment.model
+        meant = self.operation == "embeddings" or deployment.provider == self.chain[0]
+        return self.model if self.model is not None and meant else deployment.model
 
 
 Asked = Callable[[Settings], Request]
