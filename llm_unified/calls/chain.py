@@ -89,6 +89,7 @@ class Chain:
                     break
                 await self._sleep(pause)
                 self.trail.credentials.clear()
+                self._last_resort = True  # their failure may just have opened the breaker
             if await self._walk(order, work):
                 return self._result
         if self.trail.remaining > 0.0 and (order := self._last_resorts()):

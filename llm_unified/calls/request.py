@@ -73,11 +73,6 @@ class Trail:
         """Seconds until the deadline; negative behind it."""
         return self.started + self.deadline - time.monotonic()
 
-    @property
-    def failed_providers(self) -> set[str]:
-        """Those that failed for a reason of their own (not by what was asked of them)."""
-        return {a.provider for a in self.attempts if a.kind is not None and a.sent}
-
 
 def json_copy(value: Any, name: str, depth: int = 0) -> Any:
     """A copy of JSON-like data, in which the caller cannot change anything later: leaves are shared.
