@@ -67,10 +67,8 @@ def flag_of(how: Mapping[str, Any], name: str) -> bool:
 
 
 def check_messages(value: Any) -> None:
-    """Raises BadRequestError: no list of dicts with text keys, or an empty one."""
+    """Raises BadRequestError: no list of dicts with text keys."""
     _dicts("messages", value, '{"role": "user", "content": "Hi"}')
-    if not value:
-        raise BadRequestError("messages is empty; there is nothing to answer")
 
 
 def check_params(params: Mapping[str, Any]) -> None:
