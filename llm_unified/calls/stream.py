@@ -154,7 +154,7 @@ class LiveStream:
             f"the stream broke after its first content: {attempts[-1]}",
             kind=failure.kind,
             partial_text=self._assembly.content,
-            tool_calls=self._assembly.deltas(),
+            tool_calls=self._assembly.calls.deltas(),
             usage=self._assembly.usage,
             attempts=attempts,
         )
