@@ -39,7 +39,7 @@ _SHORTEST_PING_SECONDS, _LONGEST_PING_SECONDS = 5.0, 10.0
 
 
 class ConnectionWarmer:
-    """Pings the copies of a service's pool, by `next_ping`, until it is stopped.
+    """Pings the deployments of a service, by `next_ping`, until it is stopped.
 
     Does nothing at all unless ``LLM_ENABLE_CONNECTION_WARMING``. `start` and `stop` may be called any
     number of times, from any event loop; sockets belong to the loop in which `start` was called.
@@ -67,7 +67,7 @@ class ConnectionWarmer:
 
     def _forget(self) -> None:
         """Nothing is known of the connections of a new loop."""
-        self._began: float | None = None  # copies that carried nothing count as used at that moment
+        self._began: float | None = None  # those that carried nothing count as used then
         self._carried: dict[str, float] = {}
         self._failed: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -82,7 +82,7 @@ class ConnectionWarmer:
     # -- life ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin, in this event loop; with ``LLM_WARM_ON_STARTUP`` all copies are pinged at once.
+        """Begin, in this event loop; with ``LLM_WARM_ON_STARTUP`` all deployments are pinged at once.
 
         Returns at once. Does nothing if it runs, or if warming is not enabled.
 
@@ -185,7 +185,7 @@ class ConnectionWarmer:
         return found
 
     def _follow(self, engine: Engine) -> None:
-        """After a reload: copies that lead elsewhere have connections of which nothing is known."""
+        """After a reload: deployments that lead elsewhere have connections of which nothing is known."""
         if self._engine is not None and engine is not self._engine:
             for deployment in engine.changed(self._engine):
                 self._carried.pop(deployment.id, None)

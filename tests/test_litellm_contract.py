@@ -84,14 +84,15 @@ def test_importing_it_through_the_door_is_quiet(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["disable_hf_tokenizer_download", "expose_router_debug_in_errors", "suppress_debug_info"],
-)
-def test_its_switches_exist(name: str, tmp_path: Path) -> None:
+def test_its_switches_exist(tmp_path: Path) -> None:
     """A switch that LiteLLM no longer reads would be set in vain."""
-    assert isinstance(getattr(litellm, name), bool)
-    done = run_python(f"import litellm; assert hasattr(litellm, {name!r})", tmp_path)
+    switches = (
+        "disable_hf_tokenizer_download",
+        "expose_router_debug_in_errors",
+        "suppress_debug_info",
+    )
+    code = f"import litellm; assert all(hasattr(litellm, s) for s in {switches})"
+    done = run_python(code, tmp_path, LITELLM_LOCAL_MODEL_COST_MAP="True")
     assert done.returncode == 0, done.stderr
 
 
@@ -156,8 +157,7 @@ def test_the_helper_tool_for_json_is_called_as_we_call_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "mode"),
-    [("gpt-5-codex", "responses"), ("responses/x", "responses"), ("gpt-4.1", "chat")],
+    ("model", "mode"), [("gpt-5-codex", "responses"), ("responses/x", "responses"), ("gpt-4.1", "chat")]
 )
 def test_which_models_are_asked_over_another_api(model: str, mode: str) -> None:
     """`responses_api_bridge_check` says so by name."""
@@ -180,15 +180,10 @@ def test_beta_headers_are_filtered_without_network() -> None:
 def test_anthropics_events_are_read_one_by_one() -> None:
     """`ModelResponseIterator` takes parsed events without a stream behind it, and gives names back."""
     read = door.AnthropicEvents(
-        None,
-        sync_stream=False,
-        json_mode=False,
-        tool_name_reverse_map={"short": "a name that is long"},
+        None, sync_stream=False, json_mode=False, tool_name_reverse_map={"short": "a name that is long"}
     )
     block = {"type": "tool_use", "id": "t", "name": "short", "input": {}}
-    read.chunk_parser(
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-    )
+    read.chunk_parser({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
     text = read.chunk_parser(
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}}
     )
@@ -253,9 +248,7 @@ async def test_the_router_walks_our_function_along_the_fallbacks(sim: Simulator)
     assert asked == ["anthropic", "openai"]
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("mine"), asyncio.CancelledError(), KeyboardInterrupt()]
-)
+@pytest.mark.parametrize("error", [ValueError("mine"), asyncio.CancelledError(), KeyboardInterrupt()])
 async def test_what_our_function_raises_ends_the_walk(sim: Simulator, error: BaseException) -> None:
     """The same object, whatever its class, and nobody else is asked."""
     asked: list[str] = []
@@ -364,7 +357,6 @@ async def test_verdicts_are_the_same_on_both_ways(
     sim: Simulator, provider: str, fault: str, request: pytest.FixtureRequest
 ) -> None:
     """What a failure is called does not depend on who translated; each is asked for once."""
-
     async def verdict() -> tuple[Any, ...]:
         sim.reset()
         sim[provider].always(faults.ALL[fault]())
@@ -380,7 +372,9 @@ async def test_verdicts_are_the_same_on_both_ways(
 
 
 @pytest.mark.parametrize("provider", ALL)
-async def test_tools_need_no_mcp_package(sim: Simulator, listening: Seen, provider: str) -> None:
+async def test_tools_need_no_mcp_package(
+    sim: Simulator, listening: Seen, provider: str
+) -> None:
     """`_skip_mcp_handler` lets ``tools=`` work in an installation without the mcp package."""
     sim[provider].script(replies.tool_call("get_weather", {"city": "Rome"}))
     async with UnifiedLLMService(load_settings(sim.environ(provider))) as service:
@@ -447,19 +441,3 @@ async def test_why_answers_are_checked(sim: Simulator, stock: Any) -> None:
     response = await stock("openai", "groq").acompletion(model="openai", messages=HELLO)
     assert not response.choices[0].message.content
     assert not sim.groq.requests
-
-
-@pytest.mark.parametrize("provider", ALL)
-async def test_why_streams_are_watched(sim: Simulator, stock: Any, provider: str) -> None:
-    """The stock Router reports a stream without end marker as finished."""
-    sim[provider].script(faults.end_stream_early(after=2))
-    stream = await stock(provider).acompletion(model=provider, messages=HELLO, stream=True)
-    reasons = [c.choices[0].finish_reason async for c in stream if c.choices]
-    assert reasons[-1] == "stop"
-
-
-async def test_why_the_bridge_answers_a_second_request_itself(sim: Simulator, stock: Any) -> None:
-    """LiteLLM's handler for Groq and Anthropic asks again after a lost connection."""
-    sim.groq.script(faults.reset("before_headers"))
-    await stock("groq").acompletion(model="groq", messages=HELLO)
-    assert len(sim.groq.requests) == 2

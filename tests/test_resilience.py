@@ -273,7 +273,7 @@ async def test_a_retry_after_past_the_deadline_is_told_at_once(sim: Simulator) -
 
 
 async def test_a_retry_after_within_the_deadline_is_waited_for(sim: Simulator) -> None:
-    """When nobody else is there, the call waits as long as it was told to (time is injected)."""
+    """When nobody else is there, the call waits as long as it was asked to (time is injected)."""
     sim.openai.script(faults.rate_limit(retry_after=3))
     async with await started(sim, "openai") as service:
         clock = with_clock(service)

@@ -17,6 +17,7 @@ from llm_unified.engine.engine import Engine
 from llm_unified.errors import AllProvidersFailedError, ServiceClosedError
 from llm_unified.failures.classify import Failure
 from llm_unified.failures.table import KEY_KINDS, TRANSIENT
+from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
 from llm_unified.response import FailureKind as K
@@ -98,7 +99,7 @@ class Chain:
     async def _awake(self) -> tuple[str, ...]:
         """Those of the chain that do not cool down; if all do, the one that is back soonest."""
         chain = self.request.chain
-        awake = tuple(name for name in chain if self._rotation.available(name))
+        awake = tuple(name for name in chain if self._available(name))
         if awake:
             return awake
         soonest = self._rotation.soonest(chain)
@@ -115,7 +116,13 @@ class Chain:
             await self._sleep(wait)
         self._soonest = name
         others = (other for other in chain if other != name)
-        return (name, *filter(self._rotation.available, others))
+        return (name, *filter(self._available, others))
+
+    def _available(self, provider: str) -> bool:
+        """One that a reload took away meanwhile is still this call's."""
+        if self._rotation.available(provider):
+            return True
+        return self._superseded() and not self._rotation.state(provider)
 
     def _worth_again(self) -> tuple[str, ...]:
         last = {a.provider: a.kind for a in self.trail.attempts}
@@ -169,18 +176,25 @@ class Chain:
     def _lease(self, provider: str, stale: PendingAttempt | None) -> Lease | None:
         if stale is not None:
             return self._rotation.lease(stale.deployment)
-        if self._superseded():  # this call knows the deployments of its own configuration only
-            own = (d for d in self.engine.deployments.values() if d.provider == provider)
-            left = (d for d in own if d.credential not in self.trail.credentials)
-            deployment = next(left, None)
-            return None if deployment is None else self._rotation.lease(deployment)
-        return self._rotation.acquire(
-            provider,
-            budget=self._seconds(provider)[0] + _PROBE_MARGIN_SECONDS,
-            without=frozenset(self.trail.credentials),
-            soonest=provider == self._soonest,
-            last_resort=self._last_resort,
-        )
+        if not self._superseded():
+            lease = self._rotation.acquire(
+                provider,
+                budget=self._seconds(provider)[0] + _PROBE_MARGIN_SECONDS,
+                without=frozenset(self.trail.credentials),
+                soonest=provider == self._soonest,
+                last_resort=self._last_resort,
+            )
+            if lease is None or self._is_own(lease.deployment):
+                return lease
+            lease.released()  # a reload came in between
+        # This call knows the deployments of its own configuration only.
+        own = (d for d in self.engine.deployments.values() if d.provider == provider)
+        left = (d for d in own if d.credential not in self.trail.credentials)
+        deployment = next(left, None)
+        return None if deployment is None else self._rotation.lease(deployment)
+
+    def _is_own(self, deployment: Deployment) -> bool:
+        return self.engine.deployments.get(deployment.id) is deployment
 
     def _begin(self, lease: Lease) -> PendingAttempt:
         """Set the limit.

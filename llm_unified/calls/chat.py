@@ -74,7 +74,7 @@ async def embed(chain: Chain) -> Embedding:
 async def opened(chain: Chain, attempt: PendingAttempt, *, fresh: bool) -> Incoming:
     """The answer to the call's request, once its headers came.
 
-    Translations change what they are given, and the next provider needs it whole: so each gets a copy.
+    Translations change what they are given, and the next provider needs it as it was: each gets its own.
     """
     request = chain.request
     attempt.incoming = incoming = await chain.engine.open(

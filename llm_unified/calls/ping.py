@@ -69,10 +69,10 @@ async def ping(
             await _complete(dispatcher, attempt)
         else:
             await _list_models(dispatcher, attempt)
-    told = trail.attempts[-1]
-    if told.kind is K.BAD_REQUEST:
+    ended = trail.attempts[-1]
+    if ended.kind is K.BAD_REQUEST:
         dispatcher.enough_tokens[deployment.endpoint] = _SOME_TOKENS
-    return told
+    return ended
 
 
 async def _complete(dispatcher: Dispatcher, attempt: PendingAttempt) -> None:

@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 from llm_unified.errors import BadRequestError
 from llm_unified.pool.deployments import Deployment
 from llm_unified.response import Attempt, LLMResponse
+from llm_unified.settings import Settings
 
-__all__ = ["Operation", "Request", "Trail", "json_copy"]
+__all__ = ["Asked", "Operation", "Request", "Trail", "json_copy"]
 
 Operation = Literal["chat", "embeddings", "ping"]
 _DEEPEST: Final = 100
@@ -50,6 +51,10 @@ class Request:
             if self.operation == "embeddings" or deployment.provider == self.chain[0]:
                 return self.model
         return deployment.model
+
+
+Asked = Callable[[Settings], Request]
+"""A caller's arguments, checked and copied; what they mean under the configuration of the call's begin."""
 
 
 @dataclass(slots=True)

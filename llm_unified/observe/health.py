@@ -6,7 +6,6 @@ Clocks are handed in.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from llm_unified.forksafe import ForkSafeLock
 from llm_unified.failures.table import FOLLOWS, Consequence
 from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
@@ -104,7 +104,7 @@ class Health:
     ) -> None:
         """``clock``: monotonic seconds; ``now``: local time, for people to read."""
         self._clock, self._now = clock, now
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._providers = {name: _Provider() for name in providers}
 
     def keep(self, providers: Iterable[str]) -> None:

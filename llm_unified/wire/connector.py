@@ -103,6 +103,8 @@ _OPEN: Final[weakref.WeakSet[Connector]] = weakref.WeakSet()
 def _end_with_the_process() -> None:
     """The kernel closes what is open; aiohttp's finalisers need not complain of that, nor reach into a frozen loop."""
     for connector in list(_OPEN):
+        if connector._loop.is_closed():  # noqa: SLF001 - it was only closed, not shut down
+            connector.abandon()
         connector._closed = True  # noqa: SLF001 - what its own `close` sets first
 
 

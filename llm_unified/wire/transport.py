@@ -155,11 +155,12 @@ class ConnectionPool:
                 middlewares=None if request.method == "POST" else (_send_once,),
                 read_bufsize=_STREAM_BUFFER_BYTES if sending.stream else None,
             )
-        except (ValueError, TypeError):  # a line break in a header, …: nothing was sent
-            exchange.requests -= 1
-            exchange.fail(FailureKind.BAD_REQUEST, "no HTTP request can be made of it")
         except Exception as error:  # noqa: BLE001 - facts are noted, foreign text and frames go no further
-            note_fault(exchange, error)
+            if isinstance(error, ValueError | TypeError) and not isinstance(error, OSError):
+                exchange.requests -= 1  # a line break in a header, …: nothing was sent
+                exchange.fail(FailureKind.BAD_REQUEST, "no HTTP request can be made of it")
+            else:
+                note_fault(exchange, error)
         else:
             attend(response)
             exchange.receive(response.status, response.headers.items(), request)
