@@ -192,9 +192,9 @@ class LLMResponse:
     raw_response: dict[str, Any] = field(default_factory=dict, repr=False)
     """``id``, ``model``, ``created``, ``content``, ``finish_reason``, ``usage`` and, only when there are
     any, ``tool_calls`` (each ``{"id", "type", "name", "arguments", "function": {"name", "arguments"}}``
-    with ``arguments`` the JSON string as sent). ``native_finish_reason`` is the upstream's own word, and
-    ``message`` holds the other members of its message as they came (streams: joined), e.g. ``reasoning``,
-    ``refusal``, ``thinking_blocks``."""
+    with ``arguments`` the JSON string as sent). ``native_finish_reason`` is the upstream's own word for
+    ``finish_reason``. Further members of its message are there as they came (streams: joined), unless
+    empty, e.g. ``reasoning``, ``refusal``, ``thinking_blocks``."""
     reasoning: str | None = None
     """What the model thought aloud, where the provider shows it."""
     refusal: str | None = None

@@ -105,6 +105,7 @@ class Assembly:
             finish_reason = "stop"
         members: dict[str, Any] = joined(self.members) or {}
         raw: dict[str, Any] = {
+            **members,
             "id": self.upstream_id,
             "model": self.upstream_model,
             "created": self.created,
@@ -112,7 +113,6 @@ class Assembly:
             "finish_reason": finish_reason,
             "usage": None if self.usage is None else self.usage.as_dict(),
             "native_finish_reason": self.native_finish_reason,
-            "message": members,
         }
         message: dict[str, Any] = {
             "role": "assistant",
@@ -125,7 +125,7 @@ class Assembly:
             message["reasoning_content"] = reasoning
         if self.thinking:
             message["thinking_blocks"] = thinking_blocks(self.thinking)
-            raw["message"] = {**members, "thinking_blocks": thinking_blocks(self.thinking)}
+            raw["thinking_blocks"] = thinking_blocks(self.thinking)
         if items := members.get("reasoning_items"):  # of the Responses API, through LiteLLM
             message["reasoning_items"] = items
         return LLMResponse(

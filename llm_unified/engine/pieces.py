@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 from llm_unified.failures.envelope import VendorError
@@ -27,8 +26,6 @@ __all__ = [
 
 HELPER_TOOL: Final = "json_tool_call"
 """LiteLLM's ``RESPONSE_FORMAT_TOOL_NAME``: the tool by which it asks older models for JSON."""
-
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 CallPiece = tuple[int | None, str | None, str | None, str]
 """``(index, id, name, arguments)`` of a tool call, or of a part of one."""
@@ -66,7 +63,7 @@ class Piece:
     usage: Usage | None = None
     rich: bool = False
     """There is something beside the text and the fields above."""
-    members: Mapping[str, Any] = _NOTHING
+    members: Mapping[str, Any] | None = None
     """The message's members beside role, content and tool calls, as they came, unless empty."""
     thinking: Sequence[Any] = ()
     """Anthropic's thinking blocks, or parts of them."""
