@@ -24,7 +24,7 @@ def reload_on_sighup(service: UnifiedLLMService) -> Callable[[], None]:
     A wrong configuration is logged (``reload_refused``) and changes nothing. Call it from the main thread.
 
     Raises:
-        ConfigurationError: this platform has no SIGHUP.
+        ConfigurationError: this platform has no SIGHUP, or this is not the main thread.
     """
     if not hasattr(signal, "SIGHUP"):
         raise ConfigurationError("this platform has no SIGHUP; use watch_config(service) instead")
@@ -36,10 +36,13 @@ def reload_on_sighup(service: UnifiedLLMService) -> Callable[[], None]:
                 target=_reload_there, args=(service,), name="llm-unified-reload", daemon=True
             ).start()
 
-    before = signal.signal(signal.SIGHUP, handle)
+    try:
+        before = signal.signal(signal.SIGHUP, handle)
+    except ValueError:
+        raise ConfigurationError("call reload_on_sighup(service) in the main thread") from None
 
     def stop() -> None:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL if before is None else before)
 
     return stop
 

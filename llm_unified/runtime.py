@@ -98,7 +98,9 @@ class Runtime:
         return new
 
     def _swap(self, settings: Settings | None) -> Settings:
-        with importing():  # read inside: of two reloads at once, the later one's configuration stays
+        with (
+            importing()
+        ):  # read inside: of two reloads at once, the later one's configuration stays
             new = load_settings() if settings is None else settings
             self._check_open()
             self.book.keep(new.chain)

@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
 
 from llm_unified.errors import ServiceClosedError
+from llm_unified.forksafe import ForkSafeLock, after_fork
 from llm_unified.logs import log
 from llm_unified.response import Attempt
-from llm_unified.schedule import WarmState, due, next_ping
+from llm_unified.schedule import Seen, WarmState, due, next_ping
 from llm_unified.service import UnifiedLLMService, get_llm_service
 
 if TYPE_CHECKING:  # loaded with the first call
@@ -35,6 +34,8 @@ __all__ = ["ConnectionWarmer", "get_llm_warmer"]
 LEAD_SECONDS: Final = 1.0
 """The warmer's probe comes so long before the end of a cooldown, at most a quarter of it."""
 _SHORTEST_NAP_SECONDS: Final = 0.05
+_STOP_SECONDS: Final = 5.0
+"""So long `stop` waits for a task in another loop, which may be blocked or end meanwhile."""
 _SHORTEST_PING_SECONDS, _LONGEST_PING_SECONDS = 5.0, 10.0
 
 
@@ -56,23 +57,16 @@ class ConnectionWarmer:
         self._given = service
         self._clock = clock
         self._sleep = sleep
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._task: asyncio.Task[None] | None = None
         self._service: UnifiedLLMService | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._rounds = self._crashes = 0
         self._first = asyncio.Event()
         self._skipped: Counter[str] = Counter()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Nothing is known of the connections of a new loop."""
-        self._began: float | None = None  # those that carried nothing count as used then
-        self._carried: dict[str, float] = {}
-        self._failed: dict[str, float] = {}
-        self._asked: dict[str, float] = {}
-        self._planned: dict[str, float] = {}
+        self._seen = Seen()
         self._engine: Engine | None = None
+        after_fork(self)
 
     @property
     def service(self) -> UnifiedLLMService:
@@ -97,8 +91,8 @@ class ConnectionWarmer:
             settings = self._service.settings
             if not settings.enable_connection_warming:
                 return
-            self._forget()
-            self._began = None if settings.warm_on_startup else self._clock()
+            self._seen = Seen(None if settings.warm_on_startup else self._clock())
+            self._engine = None
             self._unsubscribe = self._service.subscribe(self._note)
             self._first = asyncio.Event()
             work = self._run(self._unsubscribe, self._first)
@@ -118,7 +112,8 @@ class ConnectionWarmer:
         if loop is asyncio.get_running_loop():
             await _end(task)
         elif loop.is_running():
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_end(task), loop))
+            ended = asyncio.run_coroutine_threadsafe(_end(task), loop)
+            await asyncio.wait({asyncio.wrap_future(ended)}, timeout=_STOP_SECONDS)
         else:
             self._drop(task)
 
@@ -139,25 +134,18 @@ class ConnectionWarmer:
         if task is not None and not task.done():
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio does
 
+    def after_fork(self) -> None:
+        """In the child: the task and its loop are the parent's; it does not run until `start`."""
+        self._unsubscribe()
+        self._task, self._first = None, asyncio.Event()
+
     # -- what was seen ---------------------------------------------------------------------------
 
     def _note(self, attempt: Attempt, counted: bool) -> None:
         """Every attempt of the service comes by here, in the loop that made it."""
-        now = self._clock()
-        if counted:
-            self._asked[attempt.provider] = now
         task = self._task
-        if task is None or asyncio.get_running_loop() is not task.get_loop():
-            return  # over the sockets of another loop
-        whole = attempt.outcome == "answered" or (attempt.status or 0) >= 400  # noqa: PLR2004
-        if whole:
-            self._carried[attempt.deployment] = now
-            self._failed.pop(attempt.deployment, None)
-        else:
-            self._carried.pop(attempt.deployment, None)
-            self._failed[attempt.deployment] = now
-        if not counted:
-            self._planned[attempt.deployment] = now
+        here = task is not None and asyncio.get_running_loop() is task.get_loop()
+        self._seen.attempt(attempt, self._clock(), counted=counted, here=here)
 
     def _states(self, dispatcher: Dispatcher) -> list[WarmState]:
         """All deployments of the chain that a ping may be sent to, now or later."""
@@ -169,27 +157,16 @@ class ConnectionWarmer:
                 wait = dispatcher.rotation.claimable_in(state.deployment, **self._claims())
                 if wait is None:
                     continue
-                key = state.deployment.id
-                found.append(
-                    WarmState(
-                        id=key,
-                        provider=provider,
-                        rank=rank,
-                        idle=_since(self._carried.get(key, self._began), now),
-                        unused=_since(self._asked.get(provider), now),
-                        failed=_since(self._failed.get(key), now),
-                        cooldown=wait,
-                        probe=state.half_open,
-                    )
+                bare = WarmState(
+                    state.deployment.id, provider, rank, cooldown=wait, probe=state.half_open
                 )
+                found.append(self._seen.of(bare, now))
         return found
 
     def _follow(self, engine: Engine) -> None:
         """After a reload: deployments that lead elsewhere have connections of which nothing is known."""
         if self._engine is not None and engine is not self._engine:
-            for deployment in engine.changed(self._engine):
-                self._carried.pop(deployment.id, None)
-                self._failed.pop(deployment.id, None)
+            self._seen.forget(deployment.id for deployment in engine.changed(self._engine))
         self._engine = engine
 
     def _claims(self) -> dict[str, Any]:
@@ -223,7 +200,8 @@ class ConnectionWarmer:
         interval = self.service.settings.keep_alive_interval
         states = self._states(dispatcher)
         chosen = [dispatcher.engine.deployments[state.id] for state in due(states, interval)]
-        self._count_skipped(states, {deployment.id for deployment in chosen})
+        ids = {deployment.id for deployment in chosen}
+        self._skipped.update(self._seen.unneeded(states, ids, interval, self._clock()))
         raised = await each(chosen, functools.partial(self._ping, dispatcher))
         self._rounds += 1
         if raised:
@@ -243,7 +221,7 @@ class ConnectionWarmer:
         try:
             await ping(dispatcher, lease, settings.warm_probe, seconds=seconds)
         except Exception:
-            self._failed[deployment.id] = self._clock()
+            self._seen.failed[deployment.id] = self._clock()
             raise
 
     def _nap(self, state: RetryCallState) -> float:
@@ -261,17 +239,6 @@ class ConnectionWarmer:
         )
         longest = min(settings.keep_alive_interval, max(1.0, settings.cooldown / 2.0))
         return max(_SHORTEST_NAP_SECONDS, min(soonest, longest))
-
-    def _count_skipped(self, states: Iterable[WarmState], chosen: Collection[str]) -> None:
-        """Count the pings that users' requests made unnecessary."""
-        now, interval = self._clock(), self.service.settings.keep_alive_interval
-        for state in states:
-            at = self._planned.setdefault(state.id, now)
-            alone = replace(state, idle=_since(at, now), failed=None)
-            unneeded = state.id not in chosen and state.cooldown <= 0.0
-            if unneeded and next_ping(alone, interval) <= 0.0:
-                self._planned[state.id] = now
-                self._skipped[state.provider] += 1
 
     # -- reports ---------------------------------------------------------------------------------
 
@@ -306,11 +273,6 @@ class ConnectionWarmer:
         }
 
 
-def _since(at: float | None, now: float) -> float | None:
-    """Seconds since then; ``None`` also when the clock was set back before it."""
-    return None if at is None or at > now else now - at
-
-
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait({task})
@@ -319,7 +281,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 _warmer: ConnectionWarmer | None = None
-_warmer_lock = threading.Lock()
+_warmer_lock = ForkSafeLock()
 
 
 async def get_llm_warmer() -> ConnectionWarmer:

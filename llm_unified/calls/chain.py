@@ -11,6 +11,7 @@ from typing import Any, Final
 from llm_unified.calls.attempt import PendingAttempt
 from llm_unified.calls.budget import attempt_budget
 from llm_unified.calls.ledger import Ledger
+from llm_unified.calls.limits import Limits
 from llm_unified.calls.outcome import nobody_answered, refused
 from llm_unified.calls.request import Request, Trail
 from llm_unified.engine.engine import Engine
@@ -55,7 +56,13 @@ class Chain:
         """
         self.request, self.engine = request, engine
         self.settings = engine.settings
-        self.trail = Trail(request.deadline)
+        first = request.chain[0]
+        self.limits = Limits(
+            request,
+            self.settings,
+            lambda provider: engine.reasons(provider, request.model if provider == first else None),
+        )
+        self.trail = Trail(self.limits.deadline)
         self.pools = pools
         self._rotation, self._ledger = rotation, ledger
         self._sleep, self._closed, self._superseded = sleep, closed, superseded
@@ -110,7 +117,7 @@ class Chain:
             if wait >= self.trail.remaining:
                 raise AllProvidersFailedError(
                     f"every provider asked to be left alone; the first is back in {wait:.1f} s, "
-                    f"after this call's deadline of {self.request.deadline:g} s",
+                    f"after this call's deadline of {self.trail.deadline:g} s",
                     retry_after=wait,
                 )
             await self._sleep(wait)
@@ -216,15 +223,15 @@ class Chain:
 
     def _seconds(self, provider: str) -> tuple[float, bool]:
         """How long one attempt at it may take, and whether that is the caller's own limit."""
-        configured = self.settings.provider(provider).timeout or self.settings.timeout
+        configured = self.limits.attempt(provider)
         asked = self.request.timeout
         later = len(self._order) - 1 - self._order.index(provider)
         seconds = attempt_budget(
             timeout=asked or configured, remaining=self.trail.remaining, later=later
         )
         if self.request.stream:
-            configured = min(configured, self.settings.first_token_timeout)
-            seconds = min(seconds, self.settings.first_token_timeout)
+            first_token = self.limits.first_token(provider)
+            configured, seconds = min(configured, first_token), min(seconds, first_token)
         return seconds, asked is not None and seconds == asked < configured
 
     def most_seconds(self, attempt: PendingAttempt) -> float:

@@ -28,8 +28,8 @@ class Request:
     messages: Sequence[Any] = field(repr=False)
     """Conversation; texts, for embeddings."""
     params: Mapping[str, Any] = field(repr=False)
-    deadline: float
-    """Seconds for the whole call."""
+    deadline: float | None = None
+    """Seconds for the whole call; ``None``: as configured."""
     timeout: float | None = None
     """Seconds for one attempt; ``None``: as configured."""
     operation: Operation = "chat"

@@ -31,7 +31,7 @@ class LiveStream:
     def __init__(self, chain: Chain, attempt: PendingAttempt) -> None:
         self._chain, self._attempt = chain, attempt
         self._assembly = Assembly(attempt.deployment.provider, attempt.model)
-        self._idle = chain.settings.stream_idle_timeout
+        self._idle = chain.limits.idle(attempt.deployment.provider)
         self._batches: AsyncIterator[list[Piece]] | None = None
         self._ready: list[StreamChunk] = []
         self.response: LLMResponse | None = None

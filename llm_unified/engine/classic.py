@@ -1,9 +1,9 @@
 """The way through LiteLLM's `completion()`, for what has no plan.
 
-That is: vendors that only YAML names, models that LiteLLM asks over another API (the Responses bridge), and
-every call while the application has LiteLLM callbacks of its own registered (Langfuse, …), which only
-`completion()` serves. The four vendors' bytes go over our wire all the same (`bridge`). Other vendors use
-LiteLLM's own clients and are classified by its exceptions.
+That is: vendors that only YAML names, models that LiteLLM asks over the Responses API, and every call while
+the application has LiteLLM callbacks of its own registered (Langfuse, …), which only `completion()` serves.
+Those of the four vendors go over our wire all the same (`bridge`). For the others LiteLLM takes no client of
+ours: it uses its own, and what happened is known by its exceptions.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ async def by_completion(
 ) -> ClassicAnswer:
     """One request; its answer. ``messages`` and ``params`` are changed.
 
+    ``pool``: our connections; ``None``: LiteLLM's own, where it takes no other.
+
     Raises:
         WireError: refused or broken; ``exchange`` says how.
     """
@@ -82,7 +84,7 @@ async def by_completion(
         result = await litellm.acompletion(
             **deployment_params,
             **params,
-            stream=stream,
+            **({"stream": True} if stream else {}),  # a `false` would be sent
             client=client,
             timeout=_CLIENT_TIMEOUT_SECONDS,
             max_retries=0,

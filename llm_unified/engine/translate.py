@@ -39,8 +39,13 @@ __all__ = ["Plan", "Prepared"]
 
 _REMEMBERED: Final = 256
 """Sets of scalar parameters whose translation a plan remembers."""
-_BRIDGED_ONLY: Final = ("reasoningSummary", "reasoning_summary")
-"""Parameters that only the Responses API takes; LiteLLM's bridge knows them."""
+_SUMMARIES: Final = ("reasoning_summary", "reasoningSummary")
+"""Names of a parameter that only the Responses API takes; LiteLLM's bridge knows them."""
+_BRIDGING: Final = (
+    {"reasoning_effort": "low", "tools": [{"type": "function", "function": {"name": "x"}}]},
+    {"reasoning_effort": "low", "reasoning_summary": "auto"},
+)
+"""With what LiteLLM asks the Responses API for some models that it otherwise asks for chat completions."""
 _PASSED_BESIDE: Final = ("extra_body", "extra_headers", "stream_options", "metadata")
 
 
@@ -70,7 +75,10 @@ class Plan:
             "drop_params": True,
         }
         self._is_anthropic = vendor.protocol == "anthropic"
-        self._may_bridge = "gpt-5" in (base_model or self.model).lower()
+        self._always_bridged = self._bridged({})
+        self._may_bridge = self._always_bridged or any(
+            self._bridged(params) for params in _BRIDGING
+        )
         self._fakes_streams = bool(
             self._config.should_fake_stream(
                 model=base_model or self.model,
@@ -92,11 +100,6 @@ class Plan:
     def __repr__(self) -> str:
         return f"Plan({self.vendor.protocol}, {self.model})"
 
-    @property
-    def bridged(self) -> bool:
-        """Whether LiteLLM asks another API than chat completions for this model."""
-        return self._bridged({})
-
     def _bridged(self, params: Mapping[str, Any]) -> bool:
         if self._is_anthropic:
             return False
@@ -105,17 +108,16 @@ class Plan:
             custom_llm_provider=self.vendor.litellm_name,
             tools=params.get("tools"),
             reasoning_effort=params.get("reasoning_effort"),
+            reasoning_summary=_summary_of(params),
             api_base=self._access.base,
         )
         return info.get("mode") == "responses"
 
     def serves(self, params: Mapping[str, Any]) -> bool:
-        """Whether a request with these parameters goes this way (else: `classic`)."""
+        """Whether a request with these parameters goes this way; else LiteLLM asks the Responses API."""
         if not self._may_bridge:
             return True
-        if any(name in params for name in _BRIDGED_ONLY):
-            return False
-        return not ("tools" in params or "reasoning_effort" in params) or not self._bridged(params)
+        return not (self._always_bridged or self._bridged(params))
 
     async def prepare(
         self, messages: list[Any], params: dict[str, Any], *, stream: bool
@@ -128,11 +130,15 @@ class Plan:
         params["messages"] = messages
         self.vendor.adapt(params)
         beside = {name: params.pop(name, None) for name in _PASSED_BESIDE}
+        if self._may_bridge:  # its chat completions refuse these
+            for place in (params, beside["extra_body"] or {}):
+                for name in _SUMMARIES:
+                    place.pop(name, None)
         messages = validate_and_fix_openai_messages(messages=params.pop("messages"))
         messages = self._config.translate_developer_role_to_system_role(
             messages=messages, **self._about_roles
         )
-        optional = self._optional(messages, params, stream=stream)
+        optional = self._optional(params, stream=stream)
         json_mode = bool(optional.pop("json_mode", False))
         fake = bool(optional.pop("fake_stream", False)) or (stream and self._fakes_streams)
         optional.pop("stream", None)
@@ -182,10 +188,11 @@ class Plan:
             return self._plain[stream]
         return post_headers({**(special or self._headers), **(extra or {})}, stream=stream)
 
-    def _optional(
-        self, messages: list[Any], params: dict[str, Any], *, stream: bool
-    ) -> dict[str, Any]:
-        """The parameters in this vendor's terms. Those that are all scalars are translated once."""
+    def _optional(self, params: dict[str, Any], *, stream: bool) -> dict[str, Any]:
+        """The parameters in this vendor's terms. Those that are all scalars are translated once.
+
+        LiteLLM logs whatever it is given here, and uses no message for these vendors: it gets none.
+        """
         key: Any = (stream, tuple(params.items()))
         try:
             known = self._remembered.get(key)
@@ -210,7 +217,6 @@ class Plan:
             model=self.model,
             custom_llm_provider=self.vendor.litellm_name,
             api_version=self._access.api_version or None,
-            messages=messages,
             drop_params=True,
             base_model=self._base_model,
             max_retries=0,
@@ -257,6 +263,15 @@ class Plan:
         headers = body.pop("extra_headers", None) or {}
         url = yarl.URL(self.vendor.embeddings_url(self._access, self.model), encoded=True)
         return post(url, self._all_headers(None, headers, stream=False), encoded({**body, **more}))
+
+
+def _summary_of(params: Mapping[str, Any]) -> Any:
+    """The wish for a summary of the reasoning, wherever it stands."""
+    for place in (params, params.get("extra_body") or {}):
+        for name in _SUMMARIES:
+            if place.get(name) is not None:
+                return place[name]
+    return None
 
 
 class Prepared:

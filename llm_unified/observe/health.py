@@ -14,8 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from llm_unified.forksafe import ForkSafeLock
 from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.forksafe import ForkSafeLock
 from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
 

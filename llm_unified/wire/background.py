@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from llm_unified.errors import ServiceClosedError
 from llm_unified.forksafe import ForkSafeLock, after_fork
 
-__all__ = ["BackgroundLoop", "refuse_inside_loop"]
+__all__ = ["BackgroundLoop", "close_all", "refuse_inside_loop"]
 
 T = TypeVar("T")
 _JOIN_SECONDS: Final = 10.0
@@ -90,7 +90,9 @@ class BackgroundLoop:
         except concurrent.futures.CancelledError:
             if loop is not None and loop is self._loop:
                 raise
-            if self._exiting:  # a daemon thread: it stands still until the process is gone, as all of them do
+            if (
+                self._exiting
+            ):  # a daemon thread: it stands still until the process is gone, as all of them do
                 threading.Event().wait()
             raise ServiceClosedError("the service was closed during this call") from None
         except BaseException:
@@ -148,7 +150,7 @@ def _run(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
 
 
 @atexit.register
-def _close_all() -> None:
+def close_all() -> None:
     """Let the loops end as loops do: what is still open in them is closed, and nothing warns of it."""
     for background in list(_ALL):
         background.close(exiting=True)
