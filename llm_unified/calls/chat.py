@@ -100,7 +100,6 @@ def finished(chain: Chain, attempt: PendingAttempt, assembly: Assembly) -> LLMRe
     """
     request = chain.request
     attempt.usage = assembly.usage
-    attempt.cost = chain.engine.price(attempt.deployment, attempt.model, assembly.usage)
     return assembly.finish(
         cost_usd=attempt.cost,
         parser=request.parser,

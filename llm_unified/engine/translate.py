@@ -29,8 +29,9 @@ from llm_unified.engine.imports import (
     validate_chat_completion_tool_choice,
     validate_openai_optional_params,
 )
+from llm_unified.engine.openai_wire import chunk_of, whole_of
+from llm_unified.engine.pieces import Piece, without_helper
 from llm_unified.engine.plain import anthropic_turns, leading, sample
-from llm_unified.engine.pieces import Piece, chunk_of, whole_of, without_helper
 from llm_unified.engine.reading import AnthropicReader, anthropic_whole
 from llm_unified.vendors import Access, Vendor
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
