@@ -108,7 +108,9 @@ async def test_a_call(pair: Pair, counter: Counter, provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_chunk_of_a_stream(sim: Simulator, pair: Pair, counter: Counter, provider: str) -> None:
+async def test_a_chunk_of_a_stream(
+    sim: Simulator, pair: Pair, counter: Counter, provider: str
+) -> None:
     """The difference between a long stream and a short one, by the chunks between them."""
     service, router = pair(provider)
 

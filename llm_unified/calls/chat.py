@@ -65,7 +65,6 @@ async def embed(chain: Chain) -> Embedding:
                 data, count=len(texts), provider=attempt.deployment.provider, model=attempt.model
             )
         attempt.usage = found.usage
-        attempt.cost = chain.engine.price(attempt.deployment, attempt.model, found.usage)
         attempt.answered()
         return replace(found, cost_usd=attempt.cost)
 
