@@ -3,7 +3,8 @@
     async with PendingAttempt(…) as attempt:
         async with attempt.limit():
             … ask, read, accept …
-        attempt.answered(usage, cost)
+        attempt.usage = …
+        attempt.answered()
     if attempt.failure is not None: …
 
 The block may end by `answered`, by any exception of the wire or of an answer that is none (which becomes
@@ -21,7 +22,7 @@ from typing import Self
 
 from llm_unified.calls.ledger import Ledger
 from llm_unified.calls.request import Request, Trail
-from llm_unified.engine.engine import RefusedLocallyError
+from llm_unified.engine.engine import Engine, RefusedLocallyError
 from llm_unified.engine.incoming import Incoming
 from llm_unified.engine.pieces import AnswerError
 from llm_unified.failures.classify import Facts, Failure, classify
@@ -42,6 +43,7 @@ class PendingAttempt:
         trail: Trail,
         lease: Lease,
         ledger: Ledger,
+        engine: Engine,
         *,
         seconds: float,
         own_limit: bool = False,
@@ -51,7 +53,7 @@ class PendingAttempt:
         ``own_limit``: the caller set that limit, shorter than the configured one.
         """
         self.request, self.lease, self._trail, self._ledger = request, lease, trail, ledger
-        self.seconds, self._own_limit = seconds, own_limit
+        self.seconds, self._own_limit, self._engine = seconds, own_limit, engine
         self.deployment = lease.deployment
         self.model = request.model_for(self.deployment)
         self.exchange = Exchange()
@@ -59,8 +61,9 @@ class PendingAttempt:
         self.first_token: float | None = None
         """Seconds until the first content of a stream."""
         self.usage: Usage | None = None
-        """Tokens, as soon as they are known; a rejected answer was paid for, too."""
-        self.cost: float | None = None
+        """Tokens, as soon as they are known; what is rejected or breaks off was paid for, too."""
+        self._priced: Usage | None = None
+        self._cost: float | None = None
         self.accepting = False
         """The caller is looking at the answer."""
         self.failure: Failure | None = None
@@ -76,6 +79,14 @@ class PendingAttempt:
     def elapsed(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self._began
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars so far; ``None`` when tokens or price are unknown."""
+        if self._priced is not self.usage:
+            self._priced = self.usage
+            self._cost = self._engine.price(self.deployment, self.model, self.usage)
+        return self._cost
 
     async def __aenter__(self) -> Self:
         return self

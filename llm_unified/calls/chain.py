@@ -219,7 +219,7 @@ class Chain:
             lease.released()
             raise self._nobody()
         return PendingAttempt(
-            request, trail, lease, self._ledger, seconds=seconds, own_limit=own_limit
+            request, trail, lease, self._ledger, self.engine, seconds=seconds, own_limit=own_limit
         )
 
     def _seconds(self, provider: str) -> tuple[float, bool]:

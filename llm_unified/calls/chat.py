@@ -65,7 +65,6 @@ async def embed(chain: Chain) -> Embedding:
                 data, count=len(texts), provider=attempt.deployment.provider, model=attempt.model
             )
         attempt.usage = found.usage
-        attempt.cost = chain.engine.price(attempt.deployment, attempt.model, found.usage)
         attempt.answered()
         return replace(found, cost_usd=attempt.cost)
 
@@ -100,7 +99,6 @@ def finished(chain: Chain, attempt: PendingAttempt, assembly: Assembly) -> LLMRe
     """
     request = chain.request
     attempt.usage = assembly.usage
-    attempt.cost = chain.engine.price(attempt.deployment, attempt.model, assembly.usage)
     return assembly.finish(
         cost_usd=attempt.cost,
         parser=request.parser,

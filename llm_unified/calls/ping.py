@@ -77,7 +77,9 @@ async def _ask(
         operation="ping",
     )
     trail = Trail(limit)
-    attempt = PendingAttempt(request, trail, lease, dispatcher.ledger, seconds=limit)
+    attempt = PendingAttempt(
+        request, trail, lease, dispatcher.ledger, dispatcher.engine, seconds=limit
+    )
     pool = await dispatcher.pool_of(deployment)
     async with attempt:
         if probe == "completion" or pool is None:
@@ -103,7 +105,6 @@ async def _complete(dispatcher: Dispatcher, attempt: PendingAttempt, *, fresh: b
         assembly = Assembly(deployment.provider, attempt.model)
         assembly.add(await incoming.whole())
     attempt.usage = assembly.usage
-    attempt.cost = engine.price(deployment, attempt.model, assembly.usage)
     attempt.answered()
 
 
