@@ -91,8 +91,8 @@ async def test_a_stream_without_a_first_token_is_given_up(sim: Simulator, provid
     sim[provider].script(faults.blackhole())
     limits = {"first_token_timeout": 1.0, "timeout": 600.0, "deadline": 600.0}
     async with await started(sim, provider, second, **limits) as service:
-        async with service.stream_response_async(HELLO) as answer:
-            assert [chunk async for chunk in answer]
+        answer = service.stream_response_async(HELLO)
+        assert [chunk async for chunk in answer]
     assert answer.response is not None
     assert [(a.provider, a.kind) for a in answer.response.attempts] == [
         (provider, FailureKind.TIMEOUT),
