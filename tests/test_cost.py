@@ -5,6 +5,7 @@ The ceilings hold with margin and only fall.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -143,8 +144,11 @@ async def test_two_hundred_short_messages(pair: Pair, counter: Counter, provider
     report(provider, mine, theirs, LONG_CHAT)
 
 
-async def test_a_call_past_an_open_breaker(sim: Simulator, pair: Pair, counter: Counter) -> None:
-    """Beside a call whose primary is well: the second provider's own cost is that of the first."""
+async def test_a_call_past_an_open_breaker(
+    sim: Simulator, pair: Pair, counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside a call whose primary is well. The warning of the fallback, if anybody wants it, comes on top."""
+    caplog.set_level(logging.ERROR, "llm_unified")
     well, _ = pair("azure_openai")
     healthy = await counter.of(lambda: well.generate_response_async(HELLO, **OPTIONS))
     sim.openai.always(faults.status(500))
