@@ -45,7 +45,7 @@ CONCURRENT = 256
 PATIENT_SECONDS = 300.0
 """A loop that is busy with 256 calls connects late."""
 TARGETS = {
-    "call": {name: 0.16 for name in PROVIDERS} | {"anthropic": 0.30},
+    "call": dict.fromkeys(PROVIDERS, 0.16) | {"anthropic": 0.30},
     "chunk": {"openai": 0.08, "anthropic": 0.16},
 }
 LONG_TARGET = 0.10
@@ -128,7 +128,12 @@ def show(
         table.add_column(column, justify="left" if column == "client" else "right", no_wrap=True)
     cpu0, wall0 = results[base]
     for name, (cpu, wall) in results.items():
-        times = (f"{cpu / per:.3f}", f"{cpu / cpu0:.3f}", f"{wall / per:.3f}", f"{wall / wall0:.3f}")
+        times = (
+            f"{cpu / per:.3f}",
+            f"{cpu / cpu0:.3f}",
+            f"{wall / per:.3f}",
+            f"{wall / wall0:.3f}",
+        )
         table.add_row(name, *times)
     console.print(table)
 
@@ -151,9 +156,7 @@ class Rivals:
             fallbacks=[{provider: others}],
             timeout=PATIENT_SECONDS,
         )
-        self.params = next(
-            e["litellm_params"] for e in model_list if e["model_name"] == provider
-        )
+        self.params = next(e["litellm_params"] for e in model_list if e["model_name"] == provider)
         self.acompletion = litellm.acompletion
         root = f"{upstream.root}/v1"
         self.sdk = openai.AsyncOpenAI(
@@ -249,7 +252,9 @@ async def throughput(upstream: Upstream, rounds: int) -> None:
                 if round_:  # the first opens the connections
                     rates[name].append(total / (time.perf_counter() - begun))
     await rivals.aclose()
-    table = Table(title=f"calls per second, {CONCURRENT} at a time (target: ours ≥ 6 × bare Router)")
+    table = Table(
+        title=f"calls per second, {CONCURRENT} at a time (target: ours ≥ 6 × bare Router)"
+    )
     for column in ("client", "calls/s", "× bare Router"):
         table.add_column(column, justify="left" if column == "client" else "right")
     base = statistics.median(rates["bare Router"])

@@ -147,18 +147,14 @@ CACHED = (
             }
         ],
     },
-    user(
-        [{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
-    ),
+    user([{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]),
 )
 THINKING_TURNS = (
     user("How warm is it?"),
     {
         "role": "assistant",
         "content": "Warm.",
-        "thinking_blocks": [
-            {"type": "thinking", "thinking": "It is summer.", "signature": "c2ln"}
-        ],
+        "thinking_blocks": [{"type": "thinking", "thinking": "It is summer.", "signature": "c2ln"}],
     },
     user("How warm?"),
 )
@@ -166,7 +162,9 @@ THINKING_TURNS = (
 SHAPES: dict[str, Shape] = {
     "plain": Shape(),
     "sampling": Shape({"temperature": 0.5, "top_p": 0.9, "seed": 7, "max_tokens": 50}),
-    "penalties": Shape({"presence_penalty": 0.5, "frequency_penalty": -0.5, "logit_bias": {"50": 1}}),
+    "penalties": Shape(
+        {"presence_penalty": 0.5, "frequency_penalty": -0.5, "logit_bias": {"50": 1}}
+    ),
     "stop text": Shape({"stop": "END"}, answer="cut"),
     "stop list": Shape({"stop": ["END", "STOP"]}),
     "max_completion_tokens": Shape({"max_completion_tokens": 77}, answer="cut"),
@@ -186,9 +184,7 @@ SHAPES: dict[str, Shape] = {
     "tools named": Shape({"tools": TOOLS, "tool_choice": NAMED}, answer="calls"),
     "tools one by one": Shape({"tools": TOOLS, "parallel_tool_calls": False}, answer="calls"),
     "tools in parallel": Shape({"tools": TOOLS, "parallel_tool_calls": True}, answer="calls"),
-    "tools, older": Shape(
-        {"tools": TOOLS, "tool_choice": "auto"}, answer="calls", models=OLDER
-    ),
+    "tools, older": Shape({"tools": TOOLS, "tool_choice": "auto"}, answer="calls", models=OLDER),
     "tool results": Shape({"tools": TOOLS}, TURNS),
     "tool results without tools": Shape({}, TURNS),
     "json_object": Shape(
@@ -201,7 +197,9 @@ SHAPES: dict[str, Shape] = {
     "json_schema, older": Shape({"response_format": JSON_SCHEMA}, answer="json", models=OLDER),
     "pydantic": Shape({"response_format": Place}, answer="json"),
     "pydantic, older": Shape({"response_format": Place}, answer="json", models=OLDER),
-    "json_schema and tools": Shape({"response_format": JSON_SCHEMA, "tools": TOOLS}, answer="calls"),
+    "json_schema and tools": Shape(
+        {"response_format": JSON_SCHEMA, "tools": TOOLS}, answer="calls"
+    ),
     "text format": Shape({"response_format": {"type": "text"}}),
     "o-series": Shape(
         {"max_tokens": 99, "temperature": 0.5, "top_p": 0.5, "reasoning_effort": "low"},
@@ -248,7 +246,10 @@ SHAPES: dict[str, Shape] = {
         models=O_SERIES,
     ),
     "thinking over turns": Shape(
-        {"thinking": {"type": "enabled", "budget_tokens": 1024}}, THINKING_TURNS, "reasoning", O_SERIES
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        THINKING_TURNS,
+        "reasoning",
+        O_SERIES,
     ),
     "image, data": Shape({}, image(PIXEL)),
     "image, https": Shape({}, image("https://images.invalid/a.png", detail="low")),
@@ -263,9 +264,11 @@ SHAPES: dict[str, Shape] = {
         {}, (user([{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]),)
     ),
     "prefilled": Shape({}, (user("Hello"), {"role": "assistant", "content": "Well, "})),
-    "unicode": Shape({}, (user("Zürich \u2028 🗼 \x7f \\u0041 \"quoted\"\n\ttab"),)),
+    "unicode": Shape({}, (user('Zürich \u2028 🗼 \x7f \\u0041 "quoted"\n\ttab'),)),
     "long": Shape({"temperature": 0.1}, LONG),
-    "spaces": Shape({}, (user("  Hello \n"), {"role": "assistant", "content": " Well \n "}, user("\t?"))),
+    "spaces": Shape(
+        {}, (user("  Hello \n"), {"role": "assistant", "content": " Well \n "}, user("\t?"))
+    ),
     "system and long": Shape({"stop": ["x"]}, ({"role": "system", "content": "Be brief."}, *LONG)),
     "two of the user's": Shape({}, (user("Hello"), user("there"))),
     "two system messages": Shape(
@@ -276,7 +279,9 @@ SHAPES: dict[str, Shape] = {
             user("Hello"),
         ),
     ),
-    "long, o-series": Shape({}, ({"role": "system", "content": "Be brief."}, *LONG), models=O_SERIES),
+    "long, o-series": Shape(
+        {}, ({"role": "system", "content": "Be brief."}, *LONG), models=O_SERIES
+    ),
     "long, older": Shape({}, ({"role": "system", "content": "Be brief."}, *LONG), models=OLDER),
     "blank turns": Shape({}, (user("Hello"), {"role": "assistant", "content": " "}, user("there"))),
     "cache_control": Shape({}, CACHED, "cached"),
@@ -303,7 +308,8 @@ _STREAMED_ALONE = Difference(
     "stream",
 )
 _SAID_IN_WORDS = Difference(
-    "body.messages", "Anthropic has no JSON mode: LiteLLM drops the wish in silence, we ask in words"
+    "body.messages",
+    "Anthropic has no JSON mode: LiteLLM drops the wish in silence, we ask in words",
 )
 _HELPER_ENDS = Difference(
     "answer.end", "the helper tool for JSON does not show: the answer is text that has ended"
@@ -335,7 +341,10 @@ DIFFERENCES: dict[tuple[str, str], tuple[Difference, ...]] = {
     ("bridged by a summary", "anthropic"): _MERGED_SUMMARY,
     ("json_object", "anthropic"): (_SAID_IN_WORDS,),
     ("json_object, older", "anthropic"): (_SAID_IN_WORDS,),
-    **{(name, "groq"): (_STREAMED_ALONE,) for name in (*_FORMATS, "json_schema and tools", "text format")},
+    **{
+        (name, "groq"): (_STREAMED_ALONE,)
+        for name in (*_FORMATS, "json_schema and tools", "text format")
+    },
     **{
         (name, "groq"): (_STREAMED_ALONE, _HELPER_ENDS)
         for name in ("json_schema, older", "pydantic, older", "o-series schema")

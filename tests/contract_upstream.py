@@ -101,9 +101,7 @@ class Recorder:
                 return web.json_response(_response(said))
             return _event_stream(_response_events(said))
         if not body.get("stream"):
-            return web.json_response(
-                _anthropic(said) if anthropic else _openai(said, groq=groq)
-            )
+            return web.json_response(_anthropic(said) if anthropic else _openai(said, groq=groq))
         lines = _anthropic_events(said) if anthropic else _openai_events(said, body, groq=groq)
         return _event_stream(lines)
 

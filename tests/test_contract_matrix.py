@@ -241,5 +241,7 @@ async def test_requests_and_answers_equal_completions(
     }
     way = "stream" if stream else "whole"
     wanted = {d.where for d in DIFFERENCES.get((name, provider), ()) if d.only in (None, way)}
-    unwanted = {where: differing.get(where, "no longer differs") for where in differing.keys() ^ wanted}
+    unwanted = {
+        where: differing.get(where, "no longer differs") for where in differing.keys() ^ wanted
+    }
     assert not unwanted, f"{name}, {provider}, {way}: ours against LiteLLM's: {unwanted}"

@@ -25,8 +25,8 @@ LONG = [
 OPTIONS: dict[str, Any] = {"temperature": 0.5, "max_tokens": 20}
 USAGE = {"stream_options": {"include_usage": True}}
 PROVIDERS = ("openai", "azure_openai", "groq", "anthropic")
-WHOLE = {name: 0.16 for name in PROVIDERS} | {"anthropic": 0.30}
-CHUNK = {name: 0.08 for name in PROVIDERS} | {"anthropic": 0.16}
+WHOLE = dict.fromkeys(PROVIDERS, 0.16) | {"anthropic": 0.30}
+CHUNK = dict.fromkeys(PROVIDERS, 0.08) | {"anthropic": 0.16}
 LONG_CHAT = 0.28
 OPEN_BREAKER = 1.1
 
@@ -109,7 +109,9 @@ async def test_a_call(pair: Pair, counter: Counter, provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_chunk_of_a_stream(sim: Simulator, pair: Pair, counter: Counter, provider: str) -> None:
+async def test_a_chunk_of_a_stream(
+    sim: Simulator, pair: Pair, counter: Counter, provider: str
+) -> None:
     """The difference between a long stream and a short one, by the chunks between them."""
     service, router = pair(provider)
 

@@ -157,7 +157,8 @@ def test_the_helper_tool_for_json_is_called_as_we_call_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "mode"), [("gpt-5-codex", "responses"), ("responses/x", "responses"), ("gpt-4.1", "chat")]
+    ("model", "mode"),
+    [("gpt-5-codex", "responses"), ("responses/x", "responses"), ("gpt-4.1", "chat")],
 )
 def test_which_models_are_asked_over_another_api(model: str, mode: str) -> None:
     """`responses_api_bridge_check` says so by name."""
@@ -180,10 +181,15 @@ def test_beta_headers_are_filtered_without_network() -> None:
 def test_anthropics_events_are_read_one_by_one() -> None:
     """`ModelResponseIterator` takes parsed events without a stream behind it, and gives names back."""
     read = door.AnthropicEvents(
-        None, sync_stream=False, json_mode=False, tool_name_reverse_map={"short": "a name that is long"}
+        None,
+        sync_stream=False,
+        json_mode=False,
+        tool_name_reverse_map={"short": "a name that is long"},
     )
     block = {"type": "tool_use", "id": "t", "name": "short", "input": {}}
-    read.chunk_parser({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
+    read.chunk_parser(
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    )
     text = read.chunk_parser(
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}}
     )
@@ -248,7 +254,9 @@ async def test_the_router_walks_our_function_along_the_fallbacks(sim: Simulator)
     assert asked == ["anthropic", "openai"]
 
 
-@pytest.mark.parametrize("error", [ValueError("mine"), asyncio.CancelledError(), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [ValueError("mine"), asyncio.CancelledError(), KeyboardInterrupt()]
+)
 async def test_what_our_function_raises_ends_the_walk(sim: Simulator, error: BaseException) -> None:
     """The same object, whatever its class, and nobody else is asked."""
     asked: list[str] = []
@@ -357,6 +365,7 @@ async def test_verdicts_are_the_same_on_both_ways(
     sim: Simulator, provider: str, fault: str, request: pytest.FixtureRequest
 ) -> None:
     """What a failure is called does not depend on who translated; each is asked for once."""
+
     async def verdict() -> tuple[Any, ...]:
         sim.reset()
         sim[provider].always(faults.ALL[fault]())
@@ -372,9 +381,7 @@ async def test_verdicts_are_the_same_on_both_ways(
 
 
 @pytest.mark.parametrize("provider", ALL)
-async def test_tools_need_no_mcp_package(
-    sim: Simulator, listening: Seen, provider: str
-) -> None:
+async def test_tools_need_no_mcp_package(sim: Simulator, listening: Seen, provider: str) -> None:
     """`_skip_mcp_handler` lets ``tools=`` work in an installation without the mcp package."""
     sim[provider].script(replies.tool_call("get_weather", {"city": "Rome"}))
     async with UnifiedLLMService(load_settings(sim.environ(provider))) as service:
