@@ -43,8 +43,14 @@ def _openai_stream() -> str:
 def _anthropic(content: list[dict[str, Any]], end: str | None) -> dict[str, Any]:
     usage = {"input_tokens": 10, "output_tokens": 1 if end is None else CHUNKS}
     return {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "m",
-        "content": content, "stop_reason": end, "stop_sequence": None, "usage": usage,
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": content,
+        "stop_reason": end,
+        "stop_sequence": None,
+        "usage": usage,
     }
 
 

@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -43,7 +43,7 @@ class Counter:
     def __init__(self) -> None:
         self.count, self._on = 0, False
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> Self:
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
         return self

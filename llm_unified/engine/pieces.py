@@ -148,10 +148,8 @@ def chunk_of(event: dict[str, Any]) -> Piece:
         _moment(event.get("created")),
     )
     usage = event.get("usage")
-    if usage is None and (groq := event.get("x_groq")) is not None and isinstance(groq, dict):
-        usage = groq.get("usage")
-        if groq.get("error") is not None:
-            raise AnswerError("error event in the stream", error=of_event(groq))
+    if usage is None and (groq := event.get("x_groq")) is not None:
+        usage = _usage_of_groq(groq)
     if usage is not None:
         piece.usage = usage_of(usage)
     choice = _choice(choices)
@@ -171,6 +169,15 @@ def chunk_of(event: dict[str, Any]) -> Piece:
     if len(delta) > 1 or content is None:
         _read_more(piece, delta)
     return piece
+
+
+def _usage_of_groq(own: Any) -> Any:
+    """What Groq's own member of an event says."""
+    if not isinstance(own, dict):
+        return None
+    if own.get("error") is not None:
+        raise AnswerError("error event in the stream", error=of_event(own))
+    return own.get("usage")
 
 
 def whole_of(data: Any) -> Piece:

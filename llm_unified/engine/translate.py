@@ -21,7 +21,6 @@ from llm_unified.engine.imports import (
     LlmProviders,
     ProviderConfigManager,
     get_optional_params,
-    responses_api_bridge_check,
     update_request_with_filtered_beta,
     validate_and_fix_openai_messages,
     validate_and_fix_openai_tools,
@@ -31,6 +30,7 @@ from llm_unified.engine.imports import (
 )
 from llm_unified.engine.plain import anthropic_turns, leading, sample
 from llm_unified.engine.prepared import Prepared
+from llm_unified.engine.responses import ResponsesRule
 from llm_unified.vendors import Access, Vendor
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
 from llm_unified.wire.request import post, post_headers
@@ -39,19 +39,12 @@ __all__ = ["Plan"]
 
 _REMEMBERED: Final = 256
 """Sets of scalar parameters whose translation a plan remembers."""
-_SUMMARIES: Final = ("reasoning_summary", "reasoningSummary")
-"""Names of a parameter that only the Responses API takes; LiteLLM's bridge knows them."""
-_BRIDGING: Final = (
-    {"reasoning_effort": "low", "tools": [{"type": "function", "function": {"name": "x"}}]},
-    {"reasoning_effort": "low", "reasoning_summary": "auto"},
-)
-"""With what LiteLLM asks the Responses API for some models that it otherwise asks for chat completions."""
 _PASSED_BESIDE: Final = ("extra_body", "extra_headers", "stream_options", "metadata")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Translation:
-    """A request as LiteLLM translates it."""
+    """A request as LiteLLM translates it; the key is in its headers, so there is no `repr`."""
 
     headers: Mapping[str, str] | None
     """``None``: nothing but what authorizes it."""
@@ -92,8 +85,7 @@ class Plan:
             "drop_params": True,
         }
         self._is_anthropic = vendor.protocol == "anthropic"
-        self._always_bridged = self._bridged({})
-        self._may_bridge = self._always_bridged or any(map(self._bridged, _BRIDGING))
+        self._responses = ResponsesRule(vendor, self.model, self._access)
         self._fakes_streams = bool(
             self._config.should_fake_stream(
                 model=base_model or self.model,
@@ -116,24 +108,9 @@ class Plan:
     def __repr__(self) -> str:
         return f"Plan({self.vendor.protocol}, {self.model})"
 
-    def _bridged(self, params: Mapping[str, Any]) -> bool:
-        if self._is_anthropic:
-            return False
-        info, _ = responses_api_bridge_check(
-            model=self.model,
-            custom_llm_provider=self.vendor.litellm_name,
-            tools=params.get("tools"),
-            reasoning_effort=params.get("reasoning_effort"),
-            reasoning_summary=_summary_of(params),
-            api_base=self._access.base,
-        )
-        return info.get("mode") == "responses"
-
     def serves(self, params: Mapping[str, Any]) -> bool:
         """Whether a request with these parameters goes this way; else LiteLLM asks the Responses API."""
-        if not self._may_bridge:
-            return True
-        return not (self._always_bridged or self._bridged(params))
+        return not self._responses.applies(params)
 
     async def prepare(
         self, messages: list[Any], params: dict[str, Any], *, stream: bool
@@ -146,10 +123,7 @@ class Plan:
         params["messages"] = messages
         self.vendor.adapt(params)
         beside = {name: params.pop(name, None) for name in _PASSED_BESIDE}
-        if self._may_bridge:  # its chat completions refuse these
-            for place in (params, beside["extra_body"] or {}):
-                for name in _SUMMARIES:
-                    place.pop(name, None)
+        self._responses.strip(params, beside["extra_body"] or {})
         messages, turns = self._divided(params.pop("messages"))
         made = self._translation(messages, params, plain=turns is not None, stream=stream)
         on_wire = stream and not made.fakes_stream
@@ -318,15 +292,6 @@ def _separate(optional: Mapping[str, Any]) -> dict[str, Any]:
         name: copy.deepcopy(value) if value.__class__ in (dict, list) else value
         for name, value in optional.items()
     }
-
-
-def _summary_of(params: Mapping[str, Any]) -> Any:
-    """The wish for a summary of the reasoning, wherever it stands."""
-    for place in (params, params.get("extra_body") or {}):
-        for name in _SUMMARIES:
-            if place.get(name) is not None:
-                return place[name]
-    return None
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
