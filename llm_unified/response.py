@@ -96,7 +96,7 @@ class Attempt:
     model: str
     """The model (Azure: deployment name) that was asked."""
     deployment: str
-    """The pool copy, e.g. ``"openai#1"``."""
+    """The pool member, e.g. ``"openai#1"``."""
     outcome: Outcome
     kind: FailureKind | None = None
     """``None`` exactly when ``outcome == "answered"``."""
@@ -118,6 +118,9 @@ class Attempt:
     """What they cost; ``None`` when tokens or price are unknown."""
     sent: bool = True
     """Whether a request left this process; if not, it is nobody's failure and counted nowhere."""
+    stale: bool = False
+    """Whether it failed because a kept connection had broken while idle, which is nobody's failure: the same
+    deployment is asked once more."""
 
     def __str__(self) -> str:
         if self.outcome == "answered":

@@ -267,7 +267,7 @@ async def test_a_reasoning_delta_is_the_first_content(sim: Simulator) -> None:
         got = []
         with pytest.raises(StreamInterruptedError) as caught:
             async for piece in service.stream_response_async(HELLO):
-                got.append((piece.content, piece.reasoning))
+                got.append((piece.content, piece.reasoning))  # noqa: PERF401 - it raises midway
     assert got == [("", "Hm.")]
     assert caught.value.partial_text == ""
     assert not sim.groq.requests

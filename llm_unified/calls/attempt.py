@@ -31,15 +31,7 @@ from llm_unified.response import Attempt, Outcome, Usage
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.exchange import Exchange, WireError
 
-__all__ = ["PendingAttempt", "RejectedError"]
-
-
-class RejectedError(Exception):
-    """The caller turned a good answer down."""
-
-    def __init__(self, reason: str, usage: Usage | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.usage = reason, usage
+__all__ = ["PendingAttempt"]
 
 
 class PendingAttempt:
@@ -75,8 +67,6 @@ class PendingAttempt:
         self.accepting = False
         """The caller is looking at the answer."""
         self.failure: Failure | None = None
-        self.was_stale = False
-        """A kept connection broke before any byte came: nobody's failure, and worth a fresh one."""
         self._began = time.monotonic()
         self._settled = self._kept = False
 
@@ -178,8 +168,7 @@ class PendingAttempt:
         self.failure = failure
         self._trail.cause = _foreign(error)
         attempt = self._record("failed", failure)
-        self.was_stale = self.exchange.stale
-        if self.was_stale or not attempt.sent:
+        if attempt.stale or not attempt.sent:
             self._ledger.released(self.lease, attempt, counted=self.request.counted)
             return
         self._ledger.failed(
@@ -206,6 +195,7 @@ class PendingAttempt:
             usage=self.usage,
             cost_usd=self.cost,
             sent=exchange.requests > 0,
+            stale=outcome == "failed" and exchange.stale,
         )
         self._trail.attempts.append(attempt)
         return attempt
@@ -215,13 +205,11 @@ class PendingAttempt:
     def _failure_of(self, error: Exception) -> Failure | None:
         """``None``: it is the caller's own exception."""
         exchange = self.exchange
-        if isinstance(error, RejectedError):
-            return Failure(K.REJECTED, error.reason, exchange.status)
         if isinstance(error, AnswerError):
             self.usage = self.usage or error.usage
-            if error.kind is not None:
-                return Failure(error.kind, error.reason, exchange.status)
-            return self._classified(error.reason)
+            if error.kind is None:
+                return self._classified(error.reason)
+            return Failure(error.kind, error.reason, exchange.status)
         if isinstance(error, WireError):
             return self._classified(exchange.reason)
         if isinstance(error, TimeoutError):

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from llm_unified.calls.answer import Assembly
-from llm_unified.calls.attempt import PendingAttempt, RejectedError
+from llm_unified.calls.attempt import PendingAttempt
 from llm_unified.calls.chain import Chain
 from llm_unified.calls.request import json_copy
 from llm_unified.calls.vectors import Vectors, batched
 from llm_unified.engine.incoming import Incoming
+from llm_unified.engine.pieces import AnswerError
 from llm_unified.response import Embedding, LLMResponse
+from llm_unified.response import FailureKind as K
 
 __all__ = ["accepted", "complete", "embed", "finished", "opened"]
 
@@ -118,7 +120,7 @@ async def accepted(attempt: PendingAttempt, response: LLMResponse) -> None:
     """Ask the caller's ``accept``; what it raises goes to the caller as it is.
 
     Raises:
-        RejectedError: it said no, or took longer than the attempt may.
+        AnswerError: it said no, or took longer than the attempt may.
     """
     accept = attempt.request.accept
     if accept is None:
@@ -132,6 +134,6 @@ async def accepted(attempt: PendingAttempt, response: LLMResponse) -> None:
         attempt.rejected(f"accept() raised {type(error).__name__}")
         raise
     if not verdict:
-        raise RejectedError("accept() said no")
+        raise AnswerError("accept() said no", K.REJECTED)
     if attempt.elapsed > attempt.seconds:  # a blocking one cannot be interrupted
-        raise RejectedError(f"accept() was not done within {attempt.seconds:.2f} s")
+        raise AnswerError(f"accept() was not done within {attempt.seconds:.2f} s", K.REJECTED)

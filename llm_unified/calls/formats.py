@@ -138,7 +138,7 @@ def _validator(schema: str) -> Callable[[Any], bool]:
     data = json.loads(schema)
     kind = validator_for(data, default=Draft202012Validator)
     try:
-        kind.check_schema(data)
+        kind.check_schema(data, format_checker=None)  # patterns are not Python's, see below
     except SchemaError:
         raise ValueError("no JSON schema") from None
     validator = kind(data, registry=Registry())
@@ -146,7 +146,7 @@ def _validator(schema: str) -> Callable[[Any], bool]:
     def is_valid(value: Any) -> bool:
         try:
             return bool(validator.is_valid(value))
-        except (Unresolvable, re.error):  # e.g. \\p{L}: JSON Schema's patterns are not Python's
+        except (Unresolvable, re.error):  # e.g. ``\\p{L}``: JSON Schema's patterns are ECMAScript's
             return True
 
     return is_valid

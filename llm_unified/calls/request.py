@@ -47,10 +47,8 @@ class Request:
 
     def model_for(self, deployment: Deployment) -> str:
         """What this deployment is asked for: the call's own model, if it is meant for its provider."""
-        if self.model is not None:
-            if self.operation == "embeddings" or deployment.provider == self.chain[0]:
-                return self.model
-        return deployment.model
+        meant = self.operation == "embeddings" or deployment.provider == self.chain[0]
+        return self.model if self.model is not None and meant else deployment.model
 
 
 Asked = Callable[[Settings], Request]
@@ -74,11 +72,6 @@ class Trail:
     def remaining(self) -> float:
         """Seconds until the deadline; negative behind it."""
         return self.started + self.deadline - time.monotonic()
-
-    @property
-    def failed_providers(self) -> set[str]:
-        """Those that failed for a reason of their own (not by what was asked of them)."""
-        return {a.provider for a in self.attempts if a.kind is not None and a.sent}
 
 
 def json_copy(value: Any, name: str, depth: int = 0) -> Any:

@@ -8,6 +8,7 @@ request: that is what ``tests/test_litellm_contract.py`` compares, case by case.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from llm_unified.engine.imports import (
 )
 from llm_unified.engine.openai_wire import chunk_of, whole_of
 from llm_unified.engine.pieces import Piece, without_helper
+from llm_unified.engine.plain import anthropic_turns, leading, sample
 from llm_unified.engine.reading import AnthropicReader, anthropic_whole
 from llm_unified.vendors import Access, Vendor
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
@@ -134,7 +136,8 @@ class Plan:
             for place in (params, beside["extra_body"] or {}):
                 for name in _SUMMARIES:
                     place.pop(name, None)
-        messages = validate_and_fix_openai_messages(messages=params.pop("messages"))
+        messages, turns = self._divided(params.pop("messages"))
+        messages = validate_and_fix_openai_messages(messages=messages)
         messages = self._config.translate_developer_role_to_system_role(
             messages=messages, **self._about_roles
         )
@@ -159,6 +162,8 @@ class Plan:
             )
             if on_wire and beside["stream_options"]:
                 body["stream_options"] = beside["stream_options"]
+        if turns is not None:
+            body["messages"] = [*body["messages"][:-1], *turns]
         if on_wire:
             body["stream"] = True
         body.update(more)
@@ -176,6 +181,16 @@ class Plan:
             "json_mode": json_mode,
         }
         return Prepared(self.vendor, self._config, request, translation, on_wire=on_wire)
+
+    def _divided(self, messages: list[Any]) -> tuple[list[Any], list[Any] | None]:
+        """What LiteLLM is to translate, and what goes in place of the last of that."""
+        head = leading(messages)
+        if head is None:
+            return messages, None
+        turns: list[Any] | None = messages[head:]
+        if self._is_anthropic:
+            turns = anthropic_turns(messages[head:])
+        return ([*messages[:head], sample()], turns) if turns else (messages, None)
 
     def _all_headers(
         self,
@@ -199,7 +214,7 @@ class Plan:
         except TypeError:  # a list or an object among them
             key = known = None
         if known is not None:
-            return dict(known)
+            return _separate(known)
         given = dict(params)
         if "tools" in given:
             given["tools"] = validate_and_fix_openai_tools(tools=given["tools"])
@@ -223,7 +238,7 @@ class Plan:
             **given,
         )
         if key is not None and len(self._remembered) < _REMEMBERED:
-            self._remembered[key] = dict(optional)
+            self._remembered[key] = _separate(optional)
         return optional
 
     async def _anthropic(
@@ -263,6 +278,14 @@ class Plan:
         headers = body.pop("extra_headers", None) or {}
         url = yarl.URL(self.vendor.embeddings_url(self._access, self.model), encoded=True)
         return post(url, self._all_headers(None, headers, stream=False), encoded({**body, **more}))
+
+
+def _separate(optional: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that a translation may change without changing those that are remembered."""
+    return {
+        name: copy.deepcopy(value) if value.__class__ in (dict, list) else value
+        for name, value in optional.items()
+    }
 
 
 def _summary_of(params: Mapping[str, Any]) -> Any:
