@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,8 @@ from llm_unified.calls.formats import legal_name, unfenced
 from llm_unified.calls.joining import joined
 from llm_unified.calls.toolcalls import parse_arguments
 from llm_unified.calls.vectors import MAX_TEXTS, MAX_TOKENS, batched
+from llm_unified.engine.classic import application_listens
+from llm_unified.engine.imports import litellm
 from llm_unified.testing import Simulator, faults, replies
 from llm_unified.testing.exchange import Exchange, Outcome
 
@@ -280,6 +282,50 @@ async def test_before_any_delta_the_next_is_asked(sim: Simulator) -> None:
     async with service_for(sim, "openai", "groq") as service:
         response = await ask(service, stream=True)
     assert response.provider == "groq"
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """The application has a LiteLLM callback, so every call goes through `completion()`."""
+    from litellm.integrations.custom_logger import CustomLogger
+
+    logger = CustomLogger()
+    litellm.callbacks.append(logger)
+    assert application_listens()
+    yield
+    litellm.logging_callback_manager.remove_callback_from_all_lists(logger)
+    litellm.input_callback[:] = [found for found in litellm.input_callback if found is not logger]
+    assert not application_listens()
+
+
+@pytest.mark.parametrize("provider", ALL)
+@BOTH
+async def test_through_completion_an_answer_is_the_same(
+    sim: Simulator, listening: None, provider: str, stream: bool
+) -> None:
+    """What LiteLLM's own objects have of it."""
+    sim[provider].script(
+        replies.answer(None, reasoning="I must ask.", calls=CALLS), replies.json({"items": [1]})
+    )
+    async with service_for(sim, provider) as service:
+        response = await ask(service, stream=stream, tools=[TOOL])
+        structured = await ask(service, stream=stream, response_format=SCHEMA)
+    assert response.reasoning == "I must ask."
+    assert [call.arguments["city"] for call in response.tool_calls] == ["Rome", "Oslo"]
+    assert response.usage is not None
+    if provider == "anthropic":
+        [block] = response.message["thinking_blocks"]
+        assert (block["thinking"], bool(block["signature"])) == ("I must ask.", True)
+    assert (structured.parsed, structured.tool_calls) == ({"items": [1]}, ())
+
+
+async def test_through_completion_nobody_counts_for_a_server(
+    sim: Simulator, listening: None
+) -> None:
+    """LiteLLM would."""
+    sim.openai.script(streamed({"content": "Hi"}))
+    async with service_for(sim, "openai") as service:
+        assert (await ask(service, stream=True)).usage is None
 
 
 # -- tokens and what they cost -------------------------------------------------------------------
