@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from llm_unified.response import Attempt
-
-__all__ = ["COLD", "Seen", "WarmState", "due", "in_use", "next_ping"]
+__all__ = ["COLD", "WarmState", "due", "in_use", "next_ping"]
 
 IN_USE: Final = 10.0
 """Intervals for which a provider counts as in use after a user's request."""
@@ -72,66 +70,3 @@ def due(states: Iterable[WarmState], interval: float) -> list[WarmState]:
             -math.inf if state.idle is None else -state.idle,
         ),
     )
-
-
-class Seen:
-    """What attempts have shown of the connections of one event loop. Moments are monotonic seconds."""
-
-    def __init__(self, began: float | None = None) -> None:
-        """``began``: connections that carried nothing yet count as used then; ``None``: as never used."""
-        self._began = began
-        self._carried: dict[str, float] = {}
-        self._asked: dict[str, float] = {}
-        self._planned: dict[str, float] = {}
-        self.failed: dict[str, float] = {}
-        """By deployment: when its connection broke or could not be made."""
-
-    def attempt(self, attempt: Attempt, now: float, *, counted: bool, here: bool) -> None:
-        """``counted``: a user's; ``here``: over this loop's connections."""
-        if counted:
-            self._asked[attempt.provider] = now
-        if not here:
-            return
-        key = attempt.deployment
-        if attempt.outcome == "answered" or (attempt.status or 0) >= 400:  # noqa: PLR2004 - HTTP classes
-            self._carried[key] = now
-            self.failed.pop(key, None)
-        else:
-            self._carried.pop(key, None)
-            self.failed[key] = now
-        if not counted:
-            self._planned[key] = now
-
-    def forget(self, deployments: Iterable[str]) -> None:
-        """They lead elsewhere now."""
-        for key in deployments:
-            self._carried.pop(key, None)
-            self.failed.pop(key, None)
-
-    def of(self, state: WarmState, now: float) -> WarmState:
-        """The state of a deployment with what was seen of it."""
-        return replace(
-            state,
-            idle=_since(self._carried.get(state.id, self._began), now),
-            unused=_since(self._asked.get(state.provider), now),
-            failed=_since(self.failed.get(state.id), now),
-        )
-
-    def unneeded(
-        self, states: Iterable[WarmState], chosen: Collection[str], interval: float, now: float
-    ) -> list[str]:
-        """The providers of pings that would be due now, had users' requests not made them unnecessary."""
-        found = []
-        for state in states:
-            at = self._planned.setdefault(state.id, now)
-            alone = replace(state, idle=_since(at, now), failed=None)
-            free = state.id not in chosen and state.cooldown <= 0.0
-            if free and next_ping(alone, interval) <= 0.0:
-                self._planned[state.id] = now
-                found.append(state.provider)
-        return found
-
-
-def _since(at: float | None, now: float) -> float | None:
-    """Seconds since then; ``None`` also when the clock was set back before it."""
-    return None if at is None or at > now else now - at

@@ -11,7 +11,6 @@ import asyncio
 import functools
 import math
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,12 +20,12 @@ from llm_unified.errors import ServiceClosedError
 from llm_unified.forksafe import ForkSafeLock, after_fork
 from llm_unified.logs import log
 from llm_unified.response import Attempt
-from llm_unified.schedule import Seen, WarmState, due, next_ping
+from llm_unified.schedule import WarmState, due, next_ping
 from llm_unified.service import UnifiedLLMService, get_llm_service
+from llm_unified.traffic import Traffic
 
 if TYPE_CHECKING:  # loaded with the first call
     from llm_unified.calls.dispatcher import Dispatcher
-    from llm_unified.engine.engine import Engine
     from llm_unified.pool.deployments import Deployment
 
 __all__ = ["ConnectionWarmer", "get_llm_warmer"]
@@ -63,9 +62,7 @@ class ConnectionWarmer:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._rounds = self._crashes = 0
         self._first = asyncio.Event()
-        self._skipped: Counter[str] = Counter()
-        self._seen = Seen()
-        self._engine: Engine | None = None
+        self._traffic = Traffic(clock)
         after_fork(self)
 
     @property
@@ -91,8 +88,7 @@ class ConnectionWarmer:
             settings = self._service.settings
             if not settings.enable_connection_warming:
                 return
-            self._seen = Seen(None if settings.warm_on_startup else self._clock())
-            self._engine = None
+            self._traffic.forget(began=None if settings.warm_on_startup else self._clock())
             self._unsubscribe = self._service.subscribe(self._note)
             self._first = asyncio.Event()
             work = self._run(self._unsubscribe, self._first)
@@ -145,29 +141,10 @@ class ConnectionWarmer:
         """Every attempt of the service comes by here, in the loop that made it."""
         task = self._task
         here = task is not None and asyncio.get_running_loop() is task.get_loop()
-        self._seen.attempt(attempt, self._clock(), counted=counted, here=here)
+        self._traffic.note(attempt, counted=counted, here=here)
 
     def _states(self, dispatcher: Dispatcher) -> list[WarmState]:
-        """All deployments of the chain that a ping may be sent to, now or later."""
-        now = self._clock()
-        found = []
-        self._follow(dispatcher.engine)
-        for rank, provider in enumerate(self.service.settings.chain):
-            for state in dispatcher.rotation.state(provider):
-                wait = dispatcher.rotation.claimable_in(state.deployment, **self._claims())
-                if wait is None:
-                    continue
-                bare = WarmState(
-                    state.deployment.id, provider, rank, cooldown=wait, probe=state.half_open
-                )
-                found.append(self._seen.of(bare, now))
-        return found
-
-    def _follow(self, engine: Engine) -> None:
-        """After a reload: deployments that lead elsewhere have connections of which nothing is known."""
-        if self._engine is not None and engine is not self._engine:
-            self._seen.forget(deployment.id for deployment in engine.changed(self._engine))
-        self._engine = engine
+        return self._traffic.states(dispatcher, self.service.settings.chain, self._claims())
 
     def _claims(self) -> dict[str, Any]:
         from llm_unified.calls.ping import CURED_BY_CONNECTION
@@ -200,8 +177,7 @@ class ConnectionWarmer:
         interval = self.service.settings.keep_alive_interval
         states = self._states(dispatcher)
         chosen = [dispatcher.engine.deployments[state.id] for state in due(states, interval)]
-        ids = {deployment.id for deployment in chosen}
-        self._skipped.update(self._seen.unneeded(states, ids, interval, self._clock()))
+        self._traffic.count_skipped(states, {deployment.id for deployment in chosen}, interval)
         raised = await each(chosen, functools.partial(self._ping, dispatcher))
         self._rounds += 1
         if raised:
@@ -221,7 +197,7 @@ class ConnectionWarmer:
         try:
             await ping(dispatcher, lease, settings.warm_probe, seconds=seconds)
         except Exception:
-            self._seen.failed[deployment.id] = self._clock()
+            self._traffic.broke(deployment.id)
             raise
 
     def _nap(self, state: RetryCallState) -> float:
@@ -246,7 +222,8 @@ class ConnectionWarmer:
         """What it does and what that costs; pings of `warm_connections` are counted, too."""
         settings, health = self.service.settings, self.service.health
         providers = {
-            name: {**health.spent(name), "skipped": self._skipped[name]} for name in settings.chain
+            name: {**health.spent(name), "skipped": self._traffic.skipped[name]}
+            for name in settings.chain
         }
         keys = ("pings", "failures", "skipped", "tokens", "estimated_cost_usd")
         return {

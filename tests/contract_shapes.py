@@ -266,6 +266,24 @@ SHAPES: dict[str, Shape] = {
     "prefilled": Shape({}, (user("Hello"), {"role": "assistant", "content": "Well, "})),
     "unicode": Shape({}, (user('Zürich \u2028 🗼 \x7f \\u0041 "quoted"\n\ttab'),)),
     "long": Shape({"temperature": 0.1}, LONG),
+    "spaces": Shape(
+        {}, (user("  Hello \n"), {"role": "assistant", "content": " Well \n "}, user("\t?"))
+    ),
+    "system and long": Shape({"stop": ["x"]}, ({"role": "system", "content": "Be brief."}, *LONG)),
+    "two of the user's": Shape({}, (user("Hello"), user("there"))),
+    "two system messages": Shape(
+        {},
+        (
+            {"role": "system", "content": "Be brief."},
+            {"role": "system", "content": [{"type": "text", "text": "Be kind."}]},
+            user("Hello"),
+        ),
+    ),
+    "long, o-series": Shape(
+        {}, ({"role": "system", "content": "Be brief."}, *LONG), models=O_SERIES
+    ),
+    "long, older": Shape({}, ({"role": "system", "content": "Be brief."}, *LONG), models=OLDER),
+    "blank turns": Shape({}, (user("Hello"), {"role": "assistant", "content": " "}, user("there"))),
     "cache_control": Shape({}, CACHED, "cached"),
     "refusal": Shape({}, answer="refused"),
     "web search": Shape({"web_search_options": {"search_context_size": "low"}}),

@@ -84,6 +84,23 @@ async def test_a_hanging_primary_leaves_time_for_the_second(
     assert response.attempts[0].kind is FailureKind.TIMEOUT
 
 
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_stream_without_a_first_token_is_given_up(sim: Simulator, provider: str) -> None:
+    """``LLM_FIRST_TOKEN_TIMEOUT`` is a limit of streams alone, shorter than the attempt's."""
+    second = ALL[(ALL.index(provider) + 1) % 4]
+    sim[provider].script(faults.blackhole())
+    limits = {"first_token_timeout": 1.0, "timeout": 600.0, "deadline": 600.0}
+    async with await started(sim, provider, second, **limits) as service:
+        answer = service.stream_response_async(HELLO)
+        assert [chunk async for chunk in answer]
+    assert answer.response is not None
+    assert [(a.provider, a.kind) for a in answer.response.attempts] == [
+        (provider, FailureKind.TIMEOUT),
+        (second, None),
+    ]
+    assert "no first token within 1.00 s" in answer.response.attempts[0].reason
+
+
 async def test_when_all_hang_the_error_comes_at_the_deadline(sim: Simulator) -> None:
     """At 2.00 ± 0.10 s, and it says how the time was spent."""
     for provider in ALL:
@@ -332,6 +349,38 @@ async def test_retries_ask_again_only_when_all_have_failed(sim: Simulator) -> No
         ("groq", FailureKind.RATE_LIMIT),
         ("openai", None),
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_retry_is_made_although_the_failure_opened_the_breaker(
+    sim: Simulator, stream: bool
+) -> None:
+    """``LLM_RETRIES`` means it, also with ``LLM_FAILURE_THRESHOLD=1``."""
+    sim.openai.script(faults.status(500))
+    async with await started(sim, "openai", retries=1, failure_threshold=1) as service:
+        if stream:
+            assert [chunk async for chunk in service.stream_response_async(HELLO)]
+        else:
+            assert (await service.generate_response_async(HELLO)).content
+        assert service.get_health()["openai"]["breaker"] == "closed"
+    assert len(sim.openai.requests) == 2
+
+
+async def test_a_retry_waits_as_long_as_it_was_asked_to(sim: Simulator) -> None:
+    """A 503 with ``Retry-After``: not before, even when nobody else is there."""
+    sim.openai.script(faults.status(503, headers={"retry-after": "3"}))
+    async with await started(sim, "openai", retries=1, failure_threshold=1) as service:
+        clock, waits = with_clock(service), []
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            clock.now += seconds
+
+        assert service._dispatcher is not None
+        service._dispatcher._sleep = sleep
+        assert (await service.generate_response_async(HELLO)).content
+    assert waits == [pytest.approx(3.0)]
+    assert len(sim.openai.requests) == 2
 
 
 # -- secrets ----------------------------------------------------------------------------------------

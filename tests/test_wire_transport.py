@@ -141,6 +141,7 @@ async def test_a_closed_pool_sends_nothing() -> None:
             pass
         _, exchange = await ask(pool, upstream.request())
         assert (exchange.fault, exchange.reason) == (K.CONNECTION, "the service was closed")
+        assert exchange.requests == 0
         assert not upstream.peers
 
 

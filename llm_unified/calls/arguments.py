@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from llm_unified.calls.checks import check_messages, check_params, flag_of, name_of, seconds_of
-from llm_unified.calls.formats import response_parser
+from llm_unified.calls.formats import after_prefill, response_parser
 from llm_unified.calls.request import Asked, Request, json_copy
 from llm_unified.errors import BadRequestError, ConfigurationError
 from llm_unified.providers import provider_row
@@ -97,7 +97,17 @@ def chat_request(
     accept = how.get("accept")
     if accept is not None and not callable(accept):
         raise BadRequestError(f"accept must be callable, not {type(accept).__name__}")
-    copied = [_without_our_own(m) for m in json_copy(list(messages), "messages")]
+    copied = json_copy(list(messages), "messages")
+    for message in copied:
+        if "tool_calls" in message:
+            _leave_out_our_own(message)
+    last = copied[-1] if copied else {}
+    if (
+        parser is not None
+        and last.get("role") == "assistant"
+        and isinstance(last.get("content"), str)
+    ):
+        parser = after_prefill(parser, last["content"])
     kept = {name: json_copy(value, name) for name, value in given.items()}
     deadline, timeout = seconds_of(how, "deadline"), seconds_of(how, "timeout")
     model, chain_of = name_of(how, "model"), _chain(how)
@@ -186,7 +196,7 @@ def _chain(how: Mapping[str, Any]) -> Callable[[Settings], tuple[str, ...]]:
     return chain_of
 
 
-def _without_our_own(message: dict[str, Any]) -> dict[str, Any]:
+def _leave_out_our_own(message: dict[str, Any]) -> None:
     """``raw_response["tool_calls"]`` may be sent back as they are: OpenAI and Groq may refuse our two fields."""
     calls = message.get("tool_calls")
     if isinstance(calls, list):
@@ -194,4 +204,3 @@ def _without_our_own(message: dict[str, Any]) -> dict[str, Any]:
             if isinstance(call, dict) and "function" in call:
                 call.pop("name", None)
                 call.pop("arguments", None)
-    return message

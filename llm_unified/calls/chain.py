@@ -89,6 +89,7 @@ class Chain:
                     break
                 await self._sleep(pause)
                 self.trail.credentials.clear()
+                self._last_resort = True  # their failure may just have opened the breaker
             if await self._walk(order, work):
                 return self._result
         if self.trail.remaining > 0.0 and (order := self._last_resorts()):
@@ -173,7 +174,7 @@ class Chain:
             failure = attempt.failure
             if failure is None:
                 return True
-            if attempt.was_stale and not fresh:
+            if self.trail.attempts[-1].stale and not fresh:
                 fresh = True
                 continue
             fresh = False
@@ -218,7 +219,7 @@ class Chain:
             lease.released()
             raise self._nobody()
         return PendingAttempt(
-            request, trail, lease, self._ledger, seconds=seconds, own_limit=own_limit
+            request, trail, lease, self._ledger, self.engine, seconds=seconds, own_limit=own_limit
         )
 
     def _seconds(self, provider: str) -> tuple[float, bool]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from llm_unified.calls.answer import Assembly
-from llm_unified.calls.attempt import PendingAttempt, RejectedError
+from llm_unified.calls.attempt import PendingAttempt
 from llm_unified.calls.chain import Chain
 from llm_unified.calls.request import json_copy
-from llm_unified.calls.vectors import embedding_of
+from llm_unified.calls.vectors import Vectors, batched
 from llm_unified.engine.incoming import Incoming
+from llm_unified.engine.pieces import AnswerError
 from llm_unified.response import Embedding, LLMResponse
+from llm_unified.response import FailureKind as K
 
 __all__ = ["accepted", "complete", "embed", "finished", "opened"]
 
@@ -47,25 +49,33 @@ async def embed(chain: Chain) -> Embedding:
         LLMError: as `complete`.
     """
 
+    batches = batched(chain.request.messages)
+
     async def work(attempt: PendingAttempt, fresh: bool) -> Embedding:
-        texts = list(chain.request.messages)
+        vectors = Vectors()
         async with attempt.limit():
-            data = await chain.engine.embed(
-                attempt.deployment,
-                attempt.model,
-                texts,
-                json_copy(chain.request.params, "extra"),
-                exchange=attempt.exchange,
-                pool=chain.engine.pool(attempt.deployment, chain.pools),
-                fresh=fresh,
-            )
-            found = embedding_of(
-                data, count=len(texts), provider=attempt.deployment.provider, model=attempt.model
-            )
-        attempt.usage = found.usage
-        attempt.cost = chain.engine.price(attempt.deployment, attempt.model, found.usage)
+            for texts in batches:
+                data = await chain.engine.embed(
+                    attempt.deployment,
+                    attempt.model,
+                    texts,
+                    json_copy(chain.request.params, "extra"),
+                    exchange=attempt.exchange,
+                    pool=chain.engine.pool(attempt.deployment, chain.pools),
+                    fresh=fresh,
+                )
+                try:
+                    vectors.add(data, count=len(texts))
+                finally:  # what was sent was paid for
+                    attempt.usage = vectors.usage
         attempt.answered()
-        return replace(found, cost_usd=attempt.cost)
+        return Embedding(
+            vectors=tuple(vectors.rows),
+            provider=attempt.deployment.provider,
+            model=attempt.model,
+            usage=vectors.usage,
+            cost_usd=attempt.cost,
+        )
 
     found: Embedding = await chain.run(work)
     return replace(found, attempts=tuple(chain.trail.attempts))
@@ -98,7 +108,6 @@ def finished(chain: Chain, attempt: PendingAttempt, assembly: Assembly) -> LLMRe
     """
     request = chain.request
     attempt.usage = assembly.usage
-    attempt.cost = chain.engine.price(attempt.deployment, attempt.model, assembly.usage)
     return assembly.finish(
         cost_usd=attempt.cost,
         parser=request.parser,
@@ -111,7 +120,7 @@ async def accepted(attempt: PendingAttempt, response: LLMResponse) -> None:
     """Ask the caller's ``accept``; what it raises goes to the caller as it is.
 
     Raises:
-        RejectedError: it said no, or took longer than the attempt may.
+        AnswerError: it said no, or took longer than the attempt may.
     """
     accept = attempt.request.accept
     if accept is None:
@@ -125,6 +134,6 @@ async def accepted(attempt: PendingAttempt, response: LLMResponse) -> None:
         attempt.rejected(f"accept() raised {type(error).__name__}")
         raise
     if not verdict:
-        raise RejectedError("accept() said no")
+        raise AnswerError("accept() said no", K.REJECTED)
     if attempt.elapsed > attempt.seconds:  # a blocking one cannot be interrupted
-        raise RejectedError(f"accept() was not done within {attempt.seconds:.2f} s")
+        raise AnswerError(f"accept() was not done within {attempt.seconds:.2f} s", K.REJECTED)

@@ -17,8 +17,9 @@ import yarl
 
 from llm_unified.engine.bridge import client_over
 from llm_unified.engine.imports import Router, litellm
-from llm_unified.engine.objects import piece_of, usage_of
-from llm_unified.engine.pieces import AnswerError, Piece
+from llm_unified.engine.objects import piece_of
+from llm_unified.engine.pieces import AnswerError, Piece, without_helper
+from llm_unified.engine.usage import litellm_usage
 from llm_unified.failures.envelope import read_error
 from llm_unified.response import FailureKind as K
 from llm_unified.vendors import Vendor
@@ -73,6 +74,10 @@ async def by_completion(
         WireError: refused or broken; ``exchange`` says how.
     """
     params["messages"] = messages
+    if stream and vendor is not None and vendor.protocol == "groq" and "response_format" in params:
+        params.pop(
+            "stream_options", None
+        )  # LiteLLM asks for the whole, and sends the option even so
     client = None
     if vendor is not None and pool is not None:
         vendor.adapt(params)
@@ -91,7 +96,9 @@ async def by_completion(
             drop_params=True,
             _skip_mcp_handler=True,  # else `tools=` needs the mcp package
         )
-    return ClassicAnswer(result, exchange, verified=client is not None)
+    return ClassicAnswer(
+        result, exchange, verified=client is not None, json_mode="response_format" in params
+    )
 
 
 async def embed(
@@ -122,9 +129,14 @@ async def embed(
 class ClassicAnswer:
     """LiteLLM's answer object, or its stream, as an `Incoming`."""
 
-    def __init__(self, result: Any, exchange: Exchange, *, verified: bool) -> None:
-        """``verified``: its events came over our wire, so the end marker was looked for."""
+    def __init__(self, result: Any, exchange: Exchange, *, verified: bool, json_mode: bool) -> None:
+        """``verified``: its events came over our wire, so the end marker was looked for.
+
+        ``json_mode``: LiteLLM may have asked for JSON by its helper tool.
+        """
         self._result, self._exchange, self._verified = result, exchange, verified
+        self._json_mode = json_mode
+        self._helpers: set[int | None] = set()
 
     @property
     def complete(self) -> bool:
@@ -136,16 +148,22 @@ class ClassicAnswer:
         return finished and (self._exchange.ended or not self._verified)
 
     async def whole(self) -> Piece:
-        return piece_of(self._result, part="message")
+        return self._read(self._result, part="message")
+
+    def _read(self, answer: Any, *, part: str) -> Piece:
+        piece = piece_of(answer, part=part)
+        return without_helper(piece, self._helpers) if self._json_mode else piece
 
     async def batches(self) -> AsyncIterator[list[Piece]]:
         with _classified(self._exchange):
             async for chunk in self._result:
-                piece = piece_of(chunk, part="delta")
+                piece = self._read(chunk, part="delta")
                 if piece.usage is None:  # not asked for on the wire: it is in the last chunk
                     hidden = getattr(chunk, "_hidden_params", None) or {}
                     if hidden.get("usage") is not None:
-                        piece.usage = usage_of(hidden["usage"])
+                        piece.usage = litellm_usage(hidden["usage"])
+                if self._verified and not self._exchange.counted:
+                    piece.usage = None  # LiteLLM counts for a server that does not
                 yield [piece]
 
     async def aclose(self) -> None:

@@ -114,7 +114,9 @@ class Health:
                 self._providers.setdefault(name, _Provider())
 
     def note(self, attempt: Attempt, *, ping: bool) -> None:
-        """Take one attempt whose verdict is known."""
+        """Take one attempt whose verdict is known; a stale one says nothing about the provider."""
+        if attempt.stale:
+            return
         alive = is_alive(attempt)
         cancelled = attempt.outcome == "cancelled"
         with self._lock:

@@ -67,6 +67,8 @@ _JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no prose, no 
 
 
 def ask_in_words(params: dict[str, Any]) -> None:
-    """Ask for JSON in words where the vendor has no JSON mode."""
+    """Ask for JSON in words where the vendor has no JSON mode; a prefill stays the last turn."""
     del params["response_format"]
-    params["messages"].append({"role": "user", "content": _JSON_INSTRUCTION})
+    messages = params["messages"]
+    place = len(messages) - (messages[-1].get("role") == "assistant")
+    messages.insert(place, {"role": "user", "content": _JSON_INSTRUCTION})

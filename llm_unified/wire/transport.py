@@ -137,10 +137,10 @@ class ConnectionPool:
 
     async def _ask(self, sending: _Sending, url: yarl.URL) -> aiohttp.ClientResponse | None:
         request, exchange = sending.request, sending.exchange
-        exchange.begin()
-        if self._closed:
+        if self._closed:  # nothing is sent, and no provider is to blame
             exchange.fail(FailureKind.CONNECTION, "the service was closed")
             return None
+        exchange.begin()
         body: Any = request.body
         if body is not None and len(body) > _LARGE_BODY_BYTES:
             body = io.BytesIO(body)
