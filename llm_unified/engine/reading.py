@@ -9,6 +9,7 @@ from typing import Any, Final
 from llm_unified.engine.imports import AnthropicEvents, LiteLLMUsage, ModelResponse
 from llm_unified.engine.objects import piece_of
 from llm_unified.engine.pieces import AnswerError, Piece, optional_text, text_of
+from llm_unified.engine.quiet import quiet
 from llm_unified.engine.usage import anthropic_usage
 from llm_unified.failures.envelope import of_event
 
@@ -82,14 +83,15 @@ def anthropic_whole(config: Any, data: Any, **request: Any) -> Piece:
     answer.usage = LiteLLMUsage()
     said = [block for block in blocks if block.get("type") in _TRANSLATED]
     try:
-        answer = config.transform_response(
-            raw_response=_RawAnswer({**data, "content": said}),
-            model_response=answer,
-            logging_obj=_NoLogging(),
-            encoding=None,
-            api_key="",
-            **request,
-        )
+        with quiet():
+            answer = config.transform_response(
+                raw_response=_RawAnswer({**data, "content": said}),
+                model_response=answer,
+                logging_obj=_NoLogging(),
+                encoding=None,
+                api_key="",
+                **request,
+            )
     except Exception:  # noqa: BLE001 - LiteLLM raises anything; its words may quote the answer
         raise AnswerError("answer could not be read", usage=usage) from None
     piece = piece_of(answer, part="message")
@@ -141,7 +143,8 @@ class AnthropicReader:
         if kind == "content_block_delta" and (read := self._simple(event.get("delta"))) is not None:
             return read
         try:
-            piece = piece_of(self._events.chunk_parser(event), part="delta")
+            with quiet():
+                piece = piece_of(self._events.chunk_parser(event), part="delta")
         except Exception:  # noqa: BLE001 - as above
             raise AnswerError("event could not be read") from None
         if kind == "message_start":
