@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from llm_unified import LLMError, UnifiedLLMService, load_settings
+from llm_unified.engine import imports
 from llm_unified.observability import export_opentelemetry, export_prometheus
 from llm_unified.testing import Outcome, Simulator, replies
 from llm_unified.testing.exchange import chunks
@@ -230,8 +231,15 @@ def search(texts: list[str], secrets: set[str]) -> None:
 
 @pytest.mark.parametrize("provider", ALL)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("way_in", ["plan", "completion"])
 async def test_what_an_upstream_echoes_stays_here(
-    sim: Simulator, logged: list[str], provider: str, *, stream: bool
+    sim: Simulator,
+    logged: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    way_in: str,
+    *,
+    stream: bool,
 ) -> None:
     """In errors, their causes, pickles, tracebacks, frames, logs, statistics, health, metrics and spans."""
     prometheus = pytest.importorskip("prometheus_client")
@@ -241,6 +249,8 @@ async def test_what_an_upstream_echoes_stays_here(
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     asyncio.get_running_loop().set_debug(True)
+    if way_in == "completion":  # taken while the application has LiteLLM callbacks of its own
+        monkeypatch.setattr(imports.litellm, "success_callback", [lambda *_: None])
     spans, tracers = InMemorySpanExporter(), TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     registry = prometheus.CollectorRegistry()

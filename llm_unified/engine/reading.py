@@ -95,7 +95,8 @@ def anthropic_whole(config: Any, data: Any, **request: Any) -> Piece:
     except Exception:  # noqa: BLE001 - LiteLLM raises anything; its words may quote the answer
         raise AnswerError("answer could not be read", usage=usage) from None
     piece = piece_of(answer, part="message")
-    piece.id, piece.model, piece.created = data.get("id"), data.get("model"), None
+    piece.id, piece.created = optional_text(data.get("id")), None
+    piece.model = optional_text(data.get("model"))
     piece.usage, piece.rich = usage, True
     piece.thinking = [block for block in blocks if block.get("type") in _THINKING]
     piece.reasoning = "".join(
@@ -193,7 +194,8 @@ class AnthropicReader:
     def _started(self, event: dict[str, Any], piece: Piece) -> None:
         message = event.get("message")
         if isinstance(message, dict):
-            piece.id, piece.model, piece.created = message.get("id"), message.get("model"), None
+            piece.id, piece.created = optional_text(message.get("id")), None
+            piece.model = optional_text(message.get("model"))
             if isinstance(usage := message.get("usage"), dict):
                 self._usage |= usage
         piece.usage = anthropic_usage(self._usage)
