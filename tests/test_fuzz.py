@@ -193,7 +193,7 @@ def test_any_events(vendor: str, json_mode: bool, events: list[Any]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(chance=st.randoms(use_true_random=False), junk=JUNK, times=st.integers(1, 3))
 def test_a_right_answer_with_something_wrong_in_it(
-    vendor: str, json_mode: bool, stream: bool, chance: random.Random, junk: Any, times: int
+    vendor: str, *, json_mode: bool, stream: bool, chance: random.Random, junk: Any, times: int
 ) -> None:
     """One value replaced, events left out, repeated and in another order."""
     data: list[Any] = good(vendor, stream)
@@ -229,6 +229,7 @@ def test_any_vectors(data: Any) -> None:
 
 def test_work_is_linear_in_what_came() -> None:
     """Ten thousand tool calls, indices out of order, deep arguments: no more steps for each than for one."""
+
     def steps(count: int) -> int:
         seen = 0
 
