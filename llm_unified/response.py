@@ -115,6 +115,9 @@ class Attempt:
     cost_usd: float | None = None
     sent: bool = True
     """Whether a request left this process; if not, it is nobody's failure and counted nowhere."""
+    adapted: tuple[str, ...] = ()
+    """What of the request this model does not take, and what was done about it for this attempt alone,
+    e.g. ``"temperature 1.2 → 1.0"`` or ``"logit_bias dropped"``."""
 
     def __str__(self) -> str:
         if self.outcome == "answered":

@@ -69,6 +69,8 @@ class PendingAttempt:
         self.usage: Usage | None = None
         """Tokens, as soon as they are known; a rejected answer was paid for, too."""
         self.cost: float | None = None
+        self.adapted: list[str] = []
+        """What of the request was changed for this vendor."""
         self.accepting = False
         """The caller is looking at the answer."""
         self.failure: Failure | None = None
@@ -195,7 +197,10 @@ class PendingAttempt:
             usage=self.usage,
             cost_usd=self.cost,
             sent=exchange.requests > 0,
+            adapted=tuple(self.adapted),
         )
+        if self.adapted:
+            self._ledger.adapted(attempt)
         self._trail.attempts.append(attempt)
         return attempt
 
@@ -216,7 +221,7 @@ class PendingAttempt:
         if isinstance(error, TimeoutError):
             return self._timed_out()
         if isinstance(error, RefusedLocallyError):
-            return Failure(K.BAD_REQUEST, f"{error} before it was sent")
+            return Failure(K.BAD_REQUEST, str(error))
         return None
 
     def _classified(self, reason: str) -> Failure:

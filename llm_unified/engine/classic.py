@@ -73,7 +73,7 @@ async def by_completion(
     params["messages"] = messages
     client = None
     if vendor is not None and pool is not None:
-        vendor.adapt(params)
+        vendor.nudge(params)
         client = client_over(vendor, deployment_params, pool, exchange)
     else:
         exchange.requests += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import yarl
@@ -40,6 +41,24 @@ _REMEMBERED: Final = 256
 """Sets of scalar parameters whose translation a plan remembers."""
 _BRIDGED_ONLY: Final = ("reasoningSummary", "reasoning_summary")
 """Parameters that only the Responses API takes; LiteLLM's bridge knows them."""
+_TRANSLATED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "max_tokens": ("max_completion_tokens",),
+        "max_completion_tokens": ("max_tokens",),
+        "stop": ("stop_sequences",),
+        "user": ("metadata",),
+        "tools": ("tools", "mcp_servers"),
+        "functions": ("tools",),
+        "function_call": ("tool_choice",),
+        "web_search_options": ("tools",),
+        "parallel_tool_calls": ("tool_choice",),
+        "reasoning_effort": ("thinking", "output_config"),
+        "response_format": ("output_format", "output_config", "json_mode"),
+    }
+)
+"""Where LiteLLM puts a parameter that a vendor knows by another name."""
+_SAYS_NOTHING: Final[tuple[Any, ...]] = ({"type": "text"}, "none", "auto")
+"""Values that are not missed."""
 _PASSED_BESIDE: Final = ("extra_body", "extra_headers", "stream_options", "metadata")
 
 
@@ -86,7 +105,7 @@ class Plan:
                 "api_base": self._access.base,
                 "model_info": {},
             }
-        self._remembered: dict[Any, dict[str, Any]] = {}
+        self._remembered: dict[Any, tuple[dict[str, Any], tuple[str, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"Plan({self.vendor.protocol}, {self.model})"
@@ -125,13 +144,13 @@ class Plan:
             Exception: of any class, when LiteLLM does not translate them for this vendor.
         """
         params["messages"] = messages
-        self.vendor.adapt(params)
+        self.vendor.nudge(params)
         beside = {name: params.pop(name, None) for name in _PASSED_BESIDE}
         messages = validate_and_fix_openai_messages(messages=params.pop("messages"))
         messages = self._config.translate_developer_role_to_system_role(
             messages=messages, **self._about_roles
         )
-        optional = self._optional(messages, params, stream=stream)
+        optional, lost = self._optional(messages, params, stream=stream)
         json_mode = bool(optional.pop("json_mode", False))
         fake = bool(optional.pop("fake_stream", False)) or (stream and self._fakes_streams)
         optional.pop("stream", None)
@@ -168,7 +187,7 @@ class Plan:
             "litellm_params": about,
             "json_mode": json_mode,
         }
-        return Prepared(self.vendor, self._config, request, translation, on_wire=on_wire)
+        return Prepared(self.vendor, self._config, request, translation, on_wire=on_wire, lost=lost)
 
     def _all_headers(
         self,
@@ -183,15 +202,18 @@ class Plan:
 
     def _optional(
         self, messages: list[Any], params: dict[str, Any], *, stream: bool
-    ) -> dict[str, Any]:
-        """The parameters in this vendor's terms. Those that are all scalars are translated once."""
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The parameters in this vendor's terms, and which LiteLLM left out in silence.
+
+        Those that are all scalars are translated once.
+        """
         key: Any = (stream, tuple(params.items()))
         try:
             known = self._remembered.get(key)
         except TypeError:  # a list or an object among them
             key = known = None
         if known is not None:
-            return dict(known)
+            return dict(known[0]), known[1]
         given = dict(params)
         if "tools" in given:
             given["tools"] = validate_and_fix_openai_tools(tools=given["tools"])
@@ -215,9 +237,10 @@ class Plan:
             max_retries=0,
             **given,
         )
+        lost = _lost(params, optional)
         if key is not None and len(self._remembered) < _REMEMBERED:
-            self._remembered[key] = dict(optional)
-        return optional
+            self._remembered[key] = (dict(optional), lost)
+        return optional, lost
 
     async def _anthropic(
         self, messages: list[Any], optional: dict[str, Any], about: dict[str, Any]
@@ -269,9 +292,12 @@ class Prepared:
         translation: dict[str, Any],
         *,
         on_wire: bool,
+        lost: tuple[str, ...] = (),
     ) -> None:
         """``translation``: what LiteLLM's translation of the answer wants to know of the request."""
         self.request = request
+        self.lost = lost
+        """Parameters that LiteLLM left out."""
         self.stream: Final = on_wire
         """Whether events will come; some models are not asked for a stream."""
         self._vendor, self._config, self._translation = vendor, config, translation
@@ -310,3 +336,15 @@ class Prepared:
 def encoded(body: Mapping[str, Any]) -> bytes:
     """JSON as the vendors' SDKs write it."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _lost(params: Mapping[str, Any], optional: Mapping[str, Any]) -> tuple[str, ...]:
+    more = optional.get("extra_body") or {}
+    return tuple(
+        name
+        for name, value in params.items()
+        if name not in optional
+        and name not in more
+        and value not in _SAYS_NOTHING
+        and not any(other in optional for other in _TRANSLATED.get(name, ()))
+    )

@@ -104,6 +104,10 @@ class Options(BaseModel):
     cooldown: Annotated[Seconds, Field(ge=0, le=3600)] = Field(
         default=10.0, description="How long a deployment cools down after failing"
     )
+    adapt: Flag = Field(
+        default=True,
+        description="Whether a request is adapted to what the provider asked takes; false refuses instead",
+    )
     redis_url: RedisUrl | None = Field(
         default=None, description="A Redis through which several processes share their cooldowns"
     )
