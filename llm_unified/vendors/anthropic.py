@@ -41,7 +41,7 @@ ANTHROPIC = Vendor(
             params=f"{_SAMPLING} max_tokens max_completion_tokens stop user metadata thinking "
             "reasoning_effort output_config parallel_tool_calls web_search_options container "
             "mcp_servers context_management inference_geo speed cache_control",
-            ranges={"temperature": (0, 1), "top_p": (0, 1)},
+            ranges={"temperature": (0.0, 1.0), "top_p": (0.0, 1.0)},
             blank_stops=False,
             longest_user=256,
             names=re.compile(r"[a-zA-Z0-9_-]{1,128}"),

@@ -32,7 +32,7 @@ GROQ = Vendor(
             "parallel_tool_calls reasoning_effort reasoning_format include_reasoning documents "
             "citation_options search_settings compound_custom disable_tool_validation "
             "exclude_domains include_domains functions function_call web_search_options",
-            ranges={"temperature": (0, 2), "top_p": (0, 1)},
+            ranges={"temperature": (0.0, 2.0), "top_p": (0.0, 1.0)},
             choices={"service_tier": frozenset({"auto", "on_demand", "flex", "performance"})},
             most_stops=4,
             most_tools=128,

@@ -46,10 +46,10 @@ PROTOCOL: Final[Mapping[str, Any]] = {
     "prompt_cache_retention verbosity reasoning_effort functions function_call parallel_tool_calls "
     "web_search_options",
     "ranges": {
-        "temperature": (0, 2),
-        "top_p": (0, 1),
-        "presence_penalty": (-2, 2),
-        "frequency_penalty": (-2, 2),
+        "temperature": (0.0, 2.0),
+        "top_p": (0.0, 1.0),
+        "presence_penalty": (-2.0, 2.0),
+        "frequency_penalty": (-2.0, 2.0),
         "top_logprobs": (0, 20),
     },
     "choices": {"service_tier": frozenset({"auto", "default", "flex", "scale", "priority"})},

@@ -24,7 +24,7 @@ def adapt_parameters(takes: Takes, params: dict[str, Any], notes: list[str]) -> 
         value = params.get(name)
         if value is not None and not low <= value <= high:
             params[name] = low if value < low else high
-            notes.append(f"{name} {value:g} → {params[name]:g}")
+            notes.append(f"{name} {value} → {params[name]}")
     for name, allowed in takes.choices.items():
         if name in params and params[name] not in allowed:
             del params[name]
