@@ -240,9 +240,7 @@ SHAPES: dict[str, Shape] = {
         O_SERIES,
     ),
     "image, data": Shape({}, image(PIXEL), models=SEEING),
-    "image, https": Shape(
-        {}, image("https://images.invalid/a.png", detail="low"), models=SEEING
-    ),
+    "image, https": Shape({}, image("https://images.invalid/a.png", detail="low"), models=SEEING),
     "logprobs": Shape({"logprobs": True, "top_logprobs": 1}, answer="logprobs"),
     "developer role": Shape({}, ({"role": "developer", "content": "Be brief."}, user("Hello"))),
     "system role": Shape({}, ({"role": "system", "content": "Be brief."}, user("Hello"))),
@@ -299,10 +297,23 @@ _SHOWN_HELPER = tuple(
     Difference(f"answer.{name}", "LiteLLM shows its helper tool for JSON in a stream", "stream")
     for name in ("text", "calls", "end")
 )
+_OUT_OF_BETA = tuple(
+    Difference(
+        f"body.{name}", "`output_format` is called `output_config.format` since the beta ended"
+    )
+    for name in ("output_format", "output_config")
+)
 _FORMATS = ("json_object", "json_object, older", "json_schema", "pydantic", "gpt-5 schema")
 
 DIFFERENCES: dict[tuple[str, str], tuple[Difference, ...]] = {
     ("extra_body", "anthropic"): _MERGED,
+    **{
+        (name, "anthropic"): _OUT_OF_BETA
+        for name in (
+            *("json_schema", "pydantic", "json_schema and tools"),
+            *("o-series schema", "gpt-5 schema"),
+        )
+    },
     **{(name, "groq"): (_STREAMED_ALONE,) for name in (*_FORMATS, "text format")},
     **{
         (name, "groq"): (_STREAMED_ALONE, _HELPER_ENDS)

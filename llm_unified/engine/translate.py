@@ -268,6 +268,8 @@ class Plan:
         headers, body = update_request_with_filtered_beta(
             headers=headers, request_data=body, provider="anthropic"
         )
+        if (schema := body.pop("output_format", None)) is not None:  # its name during the beta
+            body["output_config"] = {**(body.get("output_config") or {}), "format": schema}
         return headers, body
 
     def embedding(self, texts: list[str], params: Mapping[str, Any]) -> HttpRequest:

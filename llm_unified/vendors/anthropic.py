@@ -78,7 +78,7 @@ ANTHROPIC = Vendor(
         ),
         row(
             "Anthropic: What's new in Claude Opus 5.5, Sonnet 5.5: 'Forced tool use is not supported'",
-            r"claude-(?:opus|sonnet|haiku)-5[-.]5|claude-(?:fable|mythos)-5[-.][1-9]",
+            r"claude-(?:opus|sonnet)-5[-.]5|claude-(?:fable|mythos)-5[-.][1-9]",
             forced_tools=False,
         ),
         row(

@@ -49,6 +49,7 @@ GROQ = Vendor(
             reasoning_member=None,
             parts=frozenset({"text", "image_url"}),
             result_parts=_TEXT,
+            efforts_beside=True,
             most_images=5,
             caching=False,
         ),

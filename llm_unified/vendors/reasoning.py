@@ -89,6 +89,9 @@ def _effort(takes: Takes, params: dict[str, Any], notes: list[str]) -> bool:
             notes.append(f"reasoning_effort {level:.10} → {near}")
         given = params["reasoning_effort"]
         params["reasoning_effort"] = {**given, "effort": near} if isinstance(given, dict) else near
+    if takes.efforts_beside:
+        del params["reasoning_effort"]
+        params["extra_body"] = {"reasoning_effort": near, **(params.get("extra_body") or {})}
     return near != "none"
 
 

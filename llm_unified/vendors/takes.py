@@ -56,6 +56,8 @@ class Takes:
     # -- reasoning
     efforts: tuple[str, ...] | None = None
     """Levels of ``reasoning_effort``; ``()``: it does not reason; ``None``: not known."""
+    efforts_beside: bool = False
+    """Whether the level goes around LiteLLM, whose price list does not know all models that reason."""
     reasons: bool = False
     """Whether it reasons when nothing is said."""
     steady: frozenset[str] = frozenset()
