@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from llm_unified.options import ChatOptions
+from llm_unified.response import Usage
 from llm_unified.service import UnifiedLLMService, get_llm_service
 
 __all__ = ["UnifiedLLMClient"]
@@ -41,7 +42,7 @@ class UnifiedLLMClient:
             "content": response.content,
             "provider": response.provider,
             "model": response.model,
-            "usage": response.usage.as_dict(),
+            "usage": (response.usage or Usage()).as_dict(),
             "finish_reason": response.finish_reason,
         }
         if response.tool_calls:

@@ -105,7 +105,8 @@ class DeadlineExceededError(AllProvidersFailedError):
 class StreamInterruptedError(LLMError):
     """A stream broke after its first content, when switching would splice two models.
 
-    ``partial_text`` and ``tool_calls`` are what had arrived, ``kind`` says why it ended.
+    ``partial_text`` and ``tool_calls`` are what had arrived, ``usage`` what was counted until then (or
+    ``None``), ``kind`` says why it ended.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class StreamInterruptedError(LLMError):
         self.kind = kind
         self.partial_text = partial_text
         self.tool_calls: tuple[ToolCallDelta, ...] = tuple(tool_calls)
-        self.usage = usage or Usage()
+        self.usage = usage
 
 
 class ServiceClosedError(LLMError):

@@ -1,16 +1,24 @@
-"""A lock that works in a forked child, even if another thread of the parent held it at the fork."""
+"""What must start afresh in a forked child: locks first, then everything that asked for it.
+
+In the child no thread but the forking one exists: a lock that another thread held is held for ever. And an
+event loop of the parent's must not be touched: its selector (epoll) and its self-pipe are shared with it.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ForkSafeLock"]
+__all__ = ["ForkSafeLock", "after_fork"]
+
+
+class _Forkable(Protocol):
+    def after_fork(self) -> None: ...
 
 
 class ForkSafeLock:
@@ -27,7 +35,7 @@ class ForkSafeLock:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        _ALL.add(self)
+        _LOCKS.add(self)
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -40,17 +48,23 @@ class ForkSafeLock:
     ) -> None:
         self._lock.release()
 
-    def _renew(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.RLock()
 
 
-_ALL: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+_LOCKS: Final[weakref.WeakSet[ForkSafeLock]] = weakref.WeakSet()
+_THINGS: Final[weakref.WeakSet[_Forkable]] = weakref.WeakSet()
 
 
-def _renew_all() -> None:
-    for lock in list(_ALL):
-        lock._renew()  # noqa: SLF001 - same module
+def after_fork(thing: _Forkable) -> None:
+    """Call ``thing.after_fork()`` in every child, for as long as it lives; its `ForkSafeLock`s are free then."""
+    _THINGS.add(thing)
+
+
+def _in_child() -> None:
+    for each in (*_LOCKS, *_THINGS):
+        each.after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(after_in_child=_in_child)

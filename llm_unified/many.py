@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
-from llm_unified.errors import LLMError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
-
-    from llm_unified.response import LLMResponse
+from llm_unified.calls.request import json_copy
+from llm_unified.errors import BadRequestError, LLMError
+from llm_unified.response import LLMResponse
 
 __all__ = ["ask_many"]
 
@@ -22,12 +20,25 @@ class _Bar(Protocol):
 
 async def ask_many(
     ask: Callable[[Any], Awaitable[LLMResponse]],
-    conversations: Sequence[Any],
+    conversations: Iterable[Any],
     *,
     concurrency: int,
     progress: bool,
 ) -> list[LLMResponse | LLMError]:
-    """``ask`` each conversation, at most ``concurrency`` at a time; what failed is its `LLMError`."""
+    """``ask`` each conversation, at most ``concurrency`` at a time; what failed is its `LLMError`.
+
+    What else ``ask`` raises ends the other calls and is raised.
+
+    Raises:
+        BadRequestError: ``concurrency`` or ``conversations`` are of no use.
+    """
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise BadRequestError(
+            f"concurrency must be a whole number of at least 1, not {concurrency!r:.40}"
+        )
+    if isinstance(conversations, str | bytes | Mapping) or not isinstance(conversations, Iterable):
+        raise BadRequestError("conversations must be a list of lists of messages")
+    conversations = [_kept(conversation) for conversation in conversations]
     results: list[LLMResponse | LLMError | None] = [None] * len(conversations)
     waiting = iter(enumerate(conversations))
 
@@ -40,10 +51,21 @@ async def ask_many(
             step()
 
     with _bar(len(conversations), shown=progress) as step:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(conversations))):
-                group.create_task(worker(step))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(concurrency, len(conversations))):
+                    group.create_task(worker(step))
+        except BaseExceptionGroup as raised:
+            raise raised.exceptions[0] from None
     return [result for result in results if result is not None]
+
+
+def _kept(conversation: Any) -> Any:
+    """As it is now, whatever the caller changes while others are asked; if it cannot be copied, `ask` says why."""
+    try:
+        return json_copy(conversation, "messages")
+    except BadRequestError:
+        return conversation
 
 
 @contextlib.contextmanager

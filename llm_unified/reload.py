@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
-from llm_unified.errors import ConfigurationError
+from llm_unified.errors import ConfigurationError, ServiceClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,18 +24,25 @@ def reload_on_sighup(service: UnifiedLLMService) -> Callable[[], None]:
     A wrong configuration is logged (``reload_refused``) and changes nothing. Call it from the main thread.
 
     Raises:
-        ConfigurationError: this platform has no SIGHUP.
+        ConfigurationError: this platform has no SIGHUP, or this is not the main thread.
     """
     if not hasattr(signal, "SIGHUP"):
         raise ConfigurationError("this platform has no SIGHUP; use watch_config(service) instead")
 
     def handle(_signal: int, _frame: Any) -> None:
-        service.background.start(_reload(service))
+        # The signal may have interrupted this thread anywhere, so everything is left to another.
+        with contextlib.suppress(RuntimeError):  # the process ends
+            threading.Thread(
+                target=_reload_there, args=(service,), name="llm-unified-reload", daemon=True
+            ).start()
 
-    before = signal.signal(signal.SIGHUP, handle)
+    try:
+        before = signal.signal(signal.SIGHUP, handle)
+    except ValueError:
+        raise ConfigurationError("call reload_on_sighup(service) in the main thread") from None
 
     def stop() -> None:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL if before is None else before)
 
     return stop
 
@@ -88,6 +96,12 @@ def _content(file: str) -> bytes | None:
     return None
 
 
+def _reload_there(service: UnifiedLLMService) -> None:
+    with contextlib.suppress(ServiceClosedError):
+        service.background.start(_reload(service))
+
+
 async def _reload(service: UnifiedLLMService) -> None:
-    with contextlib.suppress(ConfigurationError):  # logged by `reload`
+    # A wrong configuration is logged by `reload`; a closed service needs none.
+    with contextlib.suppress(ConfigurationError, ServiceClosedError):
         await service.reload()

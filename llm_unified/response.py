@@ -70,6 +70,8 @@ class Usage:
     """Of the prompt: read from the provider's cache."""
     cache_write_tokens: int = 0
     """Of the prompt: written to the provider's cache."""
+    cache_write_1h_tokens: int = 0
+    """Of those written: for an hour, which costs more (Anthropic)."""
     reasoning_tokens: int = 0
     """Of the answer: spent on reasoning, where the provider says so."""
 
@@ -94,7 +96,7 @@ class Attempt:
     model: str
     """The model (Azure: deployment name) that was asked."""
     deployment: str
-    """The pool copy, e.g. ``"openai#1"``."""
+    """The pool member, e.g. ``"openai#1"``."""
     outcome: Outcome
     kind: FailureKind | None = None
     """``None`` exactly when ``outcome == "answered"``."""
@@ -103,7 +105,7 @@ class Attempt:
     seconds: float = 0.0
     """From the decision to ask until the verdict."""
     first_token_seconds: float | None = None
-    """Streams: until the first content or tool delta."""
+    """Streams: until the first content, tool or reasoning delta."""
     request_id: str | None = None
     """The upstream's own request id, for its support desk."""
     retry_after: float | None = None
@@ -111,10 +113,14 @@ class Attempt:
     reason: str = ""
     """A few words of ours, e.g. ``"no choices"`` or ``"connect timeout"``."""
     usage: Usage | None = None
-    """Tokens of this attempt, also of a rejected answer."""
+    """Tokens of this attempt, also of a rejected or interrupted answer, as far as the provider counted."""
     cost_usd: float | None = None
+    """What they cost; ``None`` when tokens or price are unknown."""
     sent: bool = True
     """Whether a request left this process; if not, it is nobody's failure and counted nowhere."""
+    stale: bool = False
+    """Whether it failed because a kept connection had broken while idle, which is nobody's failure: the same
+    deployment is asked once more."""
     adapted: tuple[str, ...] = ()
     """What of the request this model does not take, and what was done about it for this attempt alone,
     e.g. ``"temperature 1.2 → 1.0"`` or ``"logit_bias dropped"``."""
@@ -152,13 +158,20 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class StreamChunk:
-    """One piece of a streamed answer. ``content`` is ``""`` in a chunk that only carries tool deltas."""
+    """One piece of a streamed answer.
+
+    ``content`` is ``""`` in a chunk that only carries tool deltas or reasoning: who joins ``content`` gets
+    the text of the answer and nothing else.
+    """
 
     content: str
     provider: str
     model: str
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
+    """In the last chunk, in OpenAI's words."""
+    reasoning: str = ""
+    """What the model thinks aloud, where the provider shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +185,12 @@ class LLMResponse:
     model: str
     """The model that was asked, e.g. ``"gpt-4"`` (the upstream's own spelling: ``raw_response["model"]``)."""
     finish_reason: str | None = None
+    """In OpenAI's words: ``"stop"``, ``"length"``, ``"tool_calls"`` or ``"content_filter"``."""
     tool_calls: tuple[ToolCall, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage | None = None
+    """``None`` when the provider did not count (some servers do not, in streams); nothing is estimated."""
     cost_usd: float | None = None
-    """From the price list (or the prices of the configuration); ``None`` when the price is unknown."""
+    """From the price list (or the prices of the configuration); ``None`` when tokens or price are unknown."""
     parsed: Any = None
     """With ``response_format=``: the validated object."""
     attempts: tuple[Attempt, ...] = ()
@@ -183,7 +198,23 @@ class LLMResponse:
     raw_response: dict[str, Any] = field(default_factory=dict, repr=False)
     """``id``, ``model``, ``created``, ``content``, ``finish_reason``, ``usage`` and, only when there are
     any, ``tool_calls`` (each ``{"id", "type", "name", "arguments", "function": {"name", "arguments"}}``
-    with ``arguments`` the JSON string as sent)."""
+    with ``arguments`` the JSON string as sent). ``native_finish_reason`` is the upstream's own word for
+    ``finish_reason``. Further members of its message are there as they came (streams: joined), unless
+    empty, e.g. ``reasoning``, ``refusal``, ``thinking_blocks``."""
+    reasoning: str | None = None
+    """What the model thought aloud, where the provider shows it."""
+    refusal: str | None = None
+    """Why the model declined, where it says so beside an answer. (A refusal without any content is no
+    answer: the attempt fails as ``content_policy``.)"""
+    annotations: tuple[dict[str, Any], ...] = ()
+    """Citations and the like as the provider gives them; Anthropic's each with its ``supported_text``."""
+    logprobs: dict[str, Any] | None = None
+    """With ``logprobs=True``, in OpenAI's form."""
+    message: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The assistant's turn: append it to ``messages`` as it is, whoever is asked next.
+
+    OpenAI's shape: ``role``, ``content`` (``None`` where there is none), ``tool_calls`` with their ids and,
+    in LiteLLM's convention, ``reasoning_content`` and ``thinking_blocks`` (signatures included)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +224,7 @@ class Embedding:
     vectors: tuple[tuple[float, ...], ...]
     provider: str
     model: str
-    usage: Usage = Usage()
+    usage: Usage | None = None
+    """All requests' together; ``None`` when the provider did not count."""
     cost_usd: float | None = None
     attempts: tuple[Attempt, ...] = ()

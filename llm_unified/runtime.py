@@ -41,15 +41,20 @@ class Runtime:
             ServiceClosedError: after `close`.
             ConfigurationError: the embedded model cannot run, or a package is missing.
         """
-        if self.closed:
-            raise ServiceClosedError("this service was closed; build a new UnifiedLLMService")
+        self._check_open()
         built = self.dispatcher
         return await in_thread(self._build) if built is None else built
 
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ServiceClosedError("this service was closed; build a new UnifiedLLMService")
+
     def _build(self) -> Dispatcher:
         with importing():
+            self._check_open()
             if self.dispatcher is None:
                 self.dispatcher = build_dispatcher(self.settings, self.book.attempt)
+            self._check_open()  # `close` sees the dispatcher, or this sees that it was closed
             return self.dispatcher
 
     async def warm(self, seconds: float) -> dict[str, bool]:
@@ -81,22 +86,28 @@ class Runtime:
 
         Raises:
             ConfigurationError: with every problem; the old configuration goes on.
+            ServiceClosedError: after `close`.
         """
+        self._check_open()
         try:
-            new = await in_thread(load_settings) if settings is None else settings
-            await in_thread(self._swap, new)
+            new = await in_thread(self._swap, settings)
         except ConfigurationError as error:
             log("error", "reload_refused", problems=list(error.problems))
             raise
         log("info", "reloaded", chain=list(new.chain), pool_size=new.pool_size)
         return new
 
-    def _swap(self, settings: Settings) -> None:
-        with importing():
+    def _swap(self, settings: Settings | None) -> Settings:
+        with (
+            importing()
+        ):  # read inside: of two reloads at once, the later one's configuration stays
+            new = load_settings() if settings is None else settings
+            self._check_open()
+            self.book.keep(new.chain)
             if self.dispatcher is not None:
-                self.dispatcher.replace(build_engine(settings))
-            self.book.keep(settings.chain)
-            self.settings = settings
+                self.dispatcher.replace(build_engine(new))
+            self.settings = new
+            return new
 
     async def aclose(self) -> None:
         """Close all sockets and the background loop."""
@@ -108,6 +119,6 @@ class Runtime:
     def close(self) -> None:
         """`aclose`, synchronous."""
         self.closed = True
-        if self.dispatcher is not None:
+        if self.dispatcher is not None and not self.background.closed:
             self.background.run(self.dispatcher.aclose())
         self.background.close()

@@ -1,32 +1,24 @@
-"""The façade: one way in, one way out."""
+"""The façade: one way in, one way out. Asynchronous methods are in `asynchronous`; these run the same calls on
+one background event loop.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from collections.abc import Sequence
+from typing import Self, Unpack
 
-from llm_unified.errors import BadRequestError, LLMError
+from llm_unified.asynchronous import AsyncMethods, Messages, Tools
+from llm_unified.errors import LLMError
 from llm_unified.forksafe import ForkSafeLock
-from llm_unified.many import ask_many
 from llm_unified.options import ChatOptions, EmbedOptions
-from llm_unified.response import Attempt, Embedding, LLMResponse
-from llm_unified.runtime import Runtime
-from llm_unified.settings import Settings, load_settings
-from llm_unified.streaming import LLMStream, SyncStream
-from llm_unified.wire.background import BackgroundLoop, refuse_inside_loop
-
-if TYPE_CHECKING:  # the service is built without LiteLLM and aiohttp; the first call loads them
-    from llm_unified.calls.dispatcher import Dispatcher
-    from llm_unified.calls.request import Request
-    from llm_unified.observe.health import Health
+from llm_unified.response import Embedding, LLMResponse
+from llm_unified.streaming import SyncStream
+from llm_unified.wire.background import refuse_inside_loop
 
 __all__ = ["UnifiedLLMService", "get_llm_service"]
 
-Messages = Sequence[Mapping[str, Any]]
-Tools = Sequence[Mapping[str, Any]]
 
-
-class UnifiedLLMService:
+class UnifiedLLMService(AsyncMethods):
     """Answers chat requests from some provider: the primary if it can, the next one if not.
 
     Several services may live in one process, fully apart. One service may be used from any thread and any
@@ -34,60 +26,6 @@ class UnifiedLLMService:
 
     Use it as a context manager (``with`` or ``async with``), or call `close` / `aclose` when done.
     """
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        """``settings``: as from `load_settings`, which is called when it is ``None``.
-
-        Cheap: LiteLLM is loaded with the first call (or by `warm_connections`).
-
-        Raises:
-            ConfigurationError: with every problem at once.
-        """
-        self._runtime = Runtime(load_settings() if settings is None else settings)
-
-    @property
-    def settings(self) -> Settings:
-        """The configuration in force."""
-        return self._runtime.settings
-
-    @property
-    def background(self) -> BackgroundLoop:
-        """The event loop of the synchronous methods."""
-        return self._runtime.background
-
-    # -- asking ----------------------------------------------------------------------------------
-
-    async def generate_response_async(
-        self,
-        messages: Messages,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        tools: Tools | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> LLMResponse:
-        """Ask the chain and return the first real answer.
-
-        Args:
-            messages: OpenAI-style, also for Anthropic: ``{"role", "content", …}``.
-            temperature: passed on where the provider has it, like everything optional.
-            max_tokens: likewise.
-            tools: OpenAI-style function tools.
-            **options: see `ChatOptions`; parameters that only some vendor knows are passed on, too.
-
-        Raises:
-            BadRequestError: the request is wrong; exactly one provider was asked, or none.
-            AllProvidersFailedError: nobody answered; ``.attempts`` says why.
-            DeadlineExceededError: nobody answered in time.
-            ServiceClosedError: after `close`.
-        """
-        dispatcher = await self._ready()
-        from llm_unified.calls.arguments import chat_request
-        from llm_unified.calls.chat import complete
-
-        params = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools}
-        request = chat_request(self.settings, messages, params, options)
-        response: LLMResponse = await self._carry_out(dispatcher, request, complete)
-        return response
 
     def generate_response(
         self,
@@ -107,34 +45,6 @@ class UnifiedLLMService:
             self.generate_response_async(messages, temperature, max_tokens, tools, **options)
         )
 
-    def stream_response_async(
-        self,
-        messages: Messages,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        tools: Tools | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> LLMStream:
-        """The same as a stream: ``async for chunk in …``, then the whole answer at ``stream.response``.
-
-        Providers are switched until the first content or tool delta. ``accept`` and
-        ``response_format`` are applied at the end.
-
-        Raises:
-            StreamInterruptedError: while iterating, after the first content.
-        """
-        params = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools}
-
-        async def start() -> tuple[Dispatcher, Request]:
-            dispatcher = await self._ready()
-            from llm_unified.calls.arguments import chat_request
-
-            request = chat_request(self.settings, messages, params, options, stream=True)
-            self._runtime.book.stats.started()
-            return dispatcher, request
-
-        return LLMStream(start, self._runtime.book.ended)
-
     def stream_response(
         self,
         messages: Messages,
@@ -151,35 +61,6 @@ class UnifiedLLMService:
         refuse_inside_loop("stream_response", "stream_response_async")
         stream = self.stream_response_async(messages, temperature, max_tokens, tools, **options)
         return SyncStream(stream, self.background)
-
-    # -- many, and vectors -----------------------------------------------------------------------
-
-    async def generate_many_async(
-        self,
-        conversations: Sequence[Messages],
-        *,
-        concurrency: int = 8,
-        progress: bool = False,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        tools: Tools | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> list[LLMResponse | LLMError]:
-        """Ask many conversations, at most ``concurrency`` at a time.
-
-        The result has the order of ``conversations``; one that failed is there as its `LLMError` (a
-        value, not raised). The options are those of `generate_response_async` and hold for each item, the
-        deadline too. ``progress``: a bar on stderr, if that is a terminal.
-        """
-        if concurrency < 1:
-            raise BadRequestError(f"concurrency must be at least 1, not {concurrency!r}")
-
-        async def ask(messages: Messages) -> LLMResponse:
-            return await self.generate_response_async(
-                messages, temperature, max_tokens, tools, **options
-            )
-
-        return await ask_many(ask, conversations, concurrency=concurrency, progress=progress)
 
     def generate_many(
         self,
@@ -206,27 +87,6 @@ class UnifiedLLMService:
             )
         )
 
-    async def embed_async(
-        self, inputs: str | Sequence[str], *, model: str, **options: Unpack[EmbedOptions]
-    ) -> Embedding:
-        """Vectors of ``inputs``, in their order, from one embedding model.
-
-        Vectors of different models cannot be compared, so every provider of the chain is asked for this
-        very ``model`` (Azure: a deployment of that name) or not at all.
-
-        Raises:
-            BadRequestError: there is nothing to embed.
-            ConfigurationError: no provider of the chain offers embeddings.
-            AllProvidersFailedError: nobody answered.
-        """
-        dispatcher = await self._ready()
-        from llm_unified.calls.arguments import embedding_request
-        from llm_unified.calls.chat import embed
-
-        request = embedding_request(self.settings, inputs, {**options, "model": model})
-        found: Embedding = await self._carry_out(dispatcher, request, embed)
-        return found
-
     def embed(
         self, inputs: str | Sequence[str], *, model: str, **options: Unpack[EmbedOptions]
     ) -> Embedding:
@@ -234,144 +94,21 @@ class UnifiedLLMService:
         refuse_inside_loop("embed", "embed_async")
         return self.background.run(self.embed_async(inputs, model=model, **options))
 
-    async def _carry_out(self, dispatcher: Dispatcher, request: Request, work: Any) -> Any:
-        book = self._runtime.book
-        book.stats.started()
-        async with dispatcher.chain(request) as chain:
-            try:
-                result = await work(chain)
-            except BaseException as error:
-                book.ended(request.chain, chain.trail.attempts, error)
-                raise
-            book.ended(request.chain, chain.trail.attempts, None)
-            return result
-
-    # -- what happened ---------------------------------------------------------------------------
-
-    def get_stats(self) -> dict[str, Any]:
-        """Counters, exact at the moment a call returned; durations in seconds, costs in US dollars."""
-        chain = self.settings.chain
-        return {
-            "primary_provider": chain[0],
-            "fallback_providers": list(chain[1:]),
-            "pool_size": self.settings.pool_size,
-            "stats": self._runtime.book.stats.as_dict(),
-        }
-
-    def get_health(self) -> dict[str, dict[str, Any]]:
-        """How each provider of the chain is, from users' requests and pings together; plain data.
-
-        ``{"openai": {"status", "breaker", "rests_for", "last_failure", "seconds_since_failure",
-        "p50_seconds", "p95_seconds", "pings": {…}, "copies": {"openai#0": {…}}}}``, durations in
-        seconds. ``status`` is ``"healthy"``, ``"degraded"``, ``"unhealthy"``, ``"misconfigured"`` or
-        ``"unknown"`` (see `llm_unified.observe.health`); ``breaker`` is that of the deployment that is best
-        off, ``rests_for`` the seconds that it still cools down.
-        """
-        book = self._runtime.book
-        times = book.stats.as_dict()["latency_by_provider"]
-        return {
-            name: book.health.report(name, self._runtime.states(name), times.get(name, {}))
-            for name in self.settings.chain
-        }
-
-    def status_of(self, provider: str) -> str:
-        """``get_health()[provider]["status"]`` alone."""
-        return self._runtime.book.health.status(provider, self._runtime.states(provider)).value
-
-    @property
-    def health(self) -> Health:
-        """What is known of each provider; for the warmer."""
-        return self._runtime.book.health
-
-    def subscribe(self, listener: Callable[[Attempt, bool], None]) -> Callable[[], None]:
-        """Call ``listener(attempt, is_a_users_request)`` inline with every attempt, pings included.
-
-        It must be quick and must not raise. Returns what ends the subscription (safe to call twice).
-        """
-        return self._runtime.book.subscribe(listener)
-
-    # -- warmth ----------------------------------------------------------------------------------
-
-    async def warm_connections(
-        self,
-        timeout: float = 20.0,  # noqa: ASYNC109 - the caller's limit, kept inside
-    ) -> dict[str, bool]:
-        """Make the next request of every deployment as fast as the thousandth: ``{provider: alive}``.
-
-        Loads LiteLLM in a thread, then pings all deployments of all providers of the chain at once, over the
-        connections that requests in this event loop will take. ``False``: none gave a sign of life within
-        ``timeout`` seconds, loading included, or all of them cool down. Never raises.
-        """
-        return await self._runtime.warm(timeout)
-
     def warm_connections_sync(self, timeout: float = 20.0) -> dict[str, bool]:
         """`warm_connections` for the synchronous methods, which have connections of their own."""
         refuse_inside_loop("warm_connections_sync", "warm_connections")
         return self.background.run(self.warm_connections(timeout))
-
-    # -- life ------------------------------------------------------------------------------------
-
-    async def reload(self, settings: Settings | None = None) -> Settings:
-        """Swap the configuration without losing a request; the settings now in force.
-
-        ``settings``: as from `load_settings`, which is called when it is ``None``. Requests in flight end
-        on the old configuration; sockets, cooldowns and statistics of what did not change are kept. A wrong
-        configuration changes nothing.
-
-        Raises:
-            ConfigurationError: with every problem; the old configuration goes on.
-        """
-        return await self._runtime.reload(settings)
-
-    async def dispatcher(self) -> Dispatcher:
-        """What carries out the calls, built if need be; for the warmer.
-
-        Raises:
-            ServiceClosedError: after `close`.
-        """
-        return await self._ready()
-
-    @property
-    def dispatcher_if_built(self) -> Dispatcher | None:
-        """The same, once a first call was made."""
-        return self._dispatcher
-
-    @property
-    def _dispatcher(self) -> Dispatcher | None:
-        return self._runtime.dispatcher
-
-    async def _ready(self) -> Dispatcher:
-        return await self._runtime.ready()
-
-    async def aclose(self) -> None:
-        """Close all sockets and the background loop; calls after this raise `ServiceClosedError`."""
-        await self._runtime.aclose()
 
     def close(self) -> None:
         """`aclose`, synchronous."""
         refuse_inside_loop("close", "aclose")
         self._runtime.close()
 
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed, for good."""
-        return self._runtime.closed
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        state = ", closed" if self.closed else ""
-        return f"UnifiedLLMService({' → '.join(self.settings.chain)}{state})"
 
 
 _service: UnifiedLLMService | None = None

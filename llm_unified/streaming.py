@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from llm_unified.response import Attempt, LLMResponse, StreamChunk
+from llm_unified.errors import ServiceClosedError
+from llm_unified.observe.book import Book
+from llm_unified.response import LLMResponse, StreamChunk
 from llm_unified.wire.background import BackgroundLoop
 
 if TYPE_CHECKING:  # loaded with the first call
-    from llm_unified.calls.dispatcher import Dispatcher
-    from llm_unified.calls.request import Request
+    from llm_unified.calls.chain import Chain
 
 __all__ = ["LLMStream", "SyncStream"]
 
-Start = Callable[[], Awaitable["tuple[Dispatcher, Request]"]]
-Ended = Callable[[Sequence[str], Sequence[Attempt], BaseException | None], None]
+Start = Callable[[], Awaitable["contextlib.AbstractAsyncContextManager[Chain]"]]
 
 
 @dataclass(slots=True)
@@ -28,19 +29,21 @@ class _Outcome:
 
     response: LLMResponse | None = None
     over: bool = False
+    explained: bool = False
+    """The reader knows why: it ended by itself, raised, or was closed by the reader."""
 
 
-async def _chunks(start: Start, ended: Ended, outcome: _Outcome) -> AsyncGenerator[StreamChunk]:
+async def _chunks(start: Start, book: Book, outcome: _Outcome) -> AsyncGenerator[StreamChunk]:
     """One call, from its first request to its last chunk.
 
     A generator, and one that does not know its `LLMStream`: whoever drops the stream, anywhere, has it
     closed by its event loop (``asyncio`` finalises generators), and the attempt settled with it.
     """
     try:
-        dispatcher, request = await start()
-        from llm_unified.calls.stream import LiveStream
+        async with await start() as chain:
+            from llm_unified.calls.stream import LiveStream
 
-        async with dispatcher.chain(request) as chain:
+            book.stats.started()
             try:
                 live = await LiveStream.open(chain)
                 async with contextlib.aclosing(live.chunks()) as chunks:
@@ -49,9 +52,15 @@ async def _chunks(start: Start, ended: Ended, outcome: _Outcome) -> AsyncGenerat
                             outcome.response = live.response
                         yield chunk
             except BaseException as error:
-                ended(request.chain, chain.trail.attempts, error)
+                book.ended(chain.request.chain, chain.trail.attempts, error)
                 raise
-            ended(request.chain, chain.trail.attempts, None)
+            book.ended(chain.request.chain, chain.trail.attempts, None)
+        outcome.explained = True
+    except GeneratorExit:
+        raise
+    except BaseException:
+        outcome.explained = True
+        raise
     finally:
         outcome.over = True
 
@@ -63,9 +72,10 @@ class LLMStream:
     leaving ``async with``, or `aclose`.
     """
 
-    def __init__(self, start: Start, ended: Ended) -> None:
+    def __init__(self, start: Start, book: Book) -> None:
+        """``start``: begins the call."""
         self._outcome = _Outcome()
-        self._generator = _chunks(start, ended, self._outcome)
+        self._generator = _chunks(start, book, self._outcome)
 
     @property
     def response(self) -> LLMResponse | None:
@@ -81,11 +91,27 @@ class LLMStream:
         return _Cursor(self)
 
     async def __anext__(self) -> StreamChunk:
-        return await anext(self._generator)
+        try:
+            return await anext(self._generator)
+        except StopAsyncIteration:
+            self.check_end()
+            raise
+
+    def check_end(self) -> None:
+        """A stream that somebody else ended must not look like one that is whole.
+
+        Raises:
+            ServiceClosedError: the service was closed, or the event loop ended, before the stream did.
+        """
+        if not self._outcome.explained:
+            self._outcome.explained = True
+            raise ServiceClosedError(
+                "the stream was ended before its end: its service was closed, or its event loop ended"
+            )
 
     async def aclose(self) -> None:
         """Stop; the connection is given back or closed when this returns. Safe to call twice."""
-        self._outcome.over = True
+        self._outcome.over = self._outcome.explained = True
         await self._generator.aclose()
 
     async def __aenter__(self) -> Self:
@@ -101,6 +127,7 @@ class _Cursor:
     def __init__(self, stream: LLMStream) -> None:
         self._stream = stream
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()  # a forked child must not touch the parent's loop
 
     def __aiter__(self) -> Self:
         return self
@@ -110,7 +137,9 @@ class _Cursor:
         return await anext(self._stream)
 
     def __del__(self) -> None:
-        if self._loop is not None and not self._stream.over and not self._loop.is_closed():
+        if self._loop is None or self._stream.over or self._pid != os.getpid():
+            return
+        with contextlib.suppress(RuntimeError):  # closed
             self._loop.call_soon_threadsafe(_close_soon, self._loop, self._stream)
 
 
@@ -170,10 +199,12 @@ class _SyncCursor:
         return self
 
     def __next__(self) -> StreamChunk:
-        chunk = self._background.run(_next(self._stream))
-        if chunk is None:
-            raise StopIteration
-        return chunk
+        if not self._stream.over:
+            chunk = self._background.run(_next(self._stream))
+            if chunk is not None:
+                return chunk
+        self._stream.check_end()
+        raise StopIteration
 
     def __del__(self) -> None:
         stream, background = self._stream, self._background

@@ -10,24 +10,22 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-import threading
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
 
 from llm_unified.errors import ServiceClosedError
+from llm_unified.forksafe import ForkSafeLock, after_fork
 from llm_unified.logs import log
 from llm_unified.response import Attempt
 from llm_unified.schedule import WarmState, due, next_ping
 from llm_unified.service import UnifiedLLMService, get_llm_service
+from llm_unified.traffic import Traffic
 
 if TYPE_CHECKING:  # loaded with the first call
     from llm_unified.calls.dispatcher import Dispatcher
-    from llm_unified.engine.engine import Engine
     from llm_unified.pool.deployments import Deployment
 
 __all__ = ["ConnectionWarmer", "get_llm_warmer"]
@@ -35,11 +33,13 @@ __all__ = ["ConnectionWarmer", "get_llm_warmer"]
 LEAD_SECONDS: Final = 1.0
 """The warmer's probe comes so long before the end of a cooldown, at most a quarter of it."""
 _SHORTEST_NAP_SECONDS: Final = 0.05
+_STOP_SECONDS: Final = 5.0
+"""So long `stop` waits for a task in another loop, which may be blocked or end meanwhile."""
 _SHORTEST_PING_SECONDS, _LONGEST_PING_SECONDS = 5.0, 10.0
 
 
 class ConnectionWarmer:
-    """Pings the copies of a service's pool, by `next_ping`, until it is stopped.
+    """Pings the deployments of a service, by `next_ping`, until it is stopped.
 
     Does nothing at all unless ``LLM_ENABLE_CONNECTION_WARMING``. `start` and `stop` may be called any
     number of times, from any event loop; sockets belong to the loop in which `start` was called.
@@ -56,23 +56,14 @@ class ConnectionWarmer:
         self._given = service
         self._clock = clock
         self._sleep = sleep
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._task: asyncio.Task[None] | None = None
         self._service: UnifiedLLMService | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._rounds = self._crashes = 0
         self._first = asyncio.Event()
-        self._skipped: Counter[str] = Counter()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Nothing is known of the connections of a new loop."""
-        self._began: float | None = None  # copies that carried nothing count as used at that moment
-        self._carried: dict[str, float] = {}
-        self._failed: dict[str, float] = {}
-        self._asked: dict[str, float] = {}
-        self._planned: dict[str, float] = {}
-        self._engine: Engine | None = None
+        self._traffic = Traffic(clock)
+        after_fork(self)
 
     @property
     def service(self) -> UnifiedLLMService:
@@ -82,7 +73,7 @@ class ConnectionWarmer:
     # -- life ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin, in this event loop; with ``LLM_WARM_ON_STARTUP`` all copies are pinged at once.
+        """Begin, in this event loop; with ``LLM_WARM_ON_STARTUP`` all deployments are pinged at once.
 
         Returns at once. Does nothing if it runs, or if warming is not enabled.
 
@@ -97,8 +88,7 @@ class ConnectionWarmer:
             settings = self._service.settings
             if not settings.enable_connection_warming:
                 return
-            self._forget()
-            self._began = None if settings.warm_on_startup else self._clock()
+            self._traffic.forget(began=None if settings.warm_on_startup else self._clock())
             self._unsubscribe = self._service.subscribe(self._note)
             self._first = asyncio.Event()
             work = self._run(self._unsubscribe, self._first)
@@ -118,7 +108,8 @@ class ConnectionWarmer:
         if loop is asyncio.get_running_loop():
             await _end(task)
         elif loop.is_running():
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_end(task), loop))
+            ended = asyncio.run_coroutine_threadsafe(_end(task), loop)
+            await asyncio.wait({asyncio.wrap_future(ended)}, timeout=_STOP_SECONDS)
         else:
             self._drop(task)
 
@@ -139,58 +130,21 @@ class ConnectionWarmer:
         if task is not None and not task.done():
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio does
 
+    def after_fork(self) -> None:
+        """In the child: the task and its loop are the parent's; it does not run until `start`."""
+        self._unsubscribe()
+        self._task, self._first = None, asyncio.Event()
+
     # -- what was seen ---------------------------------------------------------------------------
 
     def _note(self, attempt: Attempt, counted: bool) -> None:
         """Every attempt of the service comes by here, in the loop that made it."""
-        now = self._clock()
-        if counted:
-            self._asked[attempt.provider] = now
         task = self._task
-        if task is None or asyncio.get_running_loop() is not task.get_loop():
-            return  # over the sockets of another loop
-        whole = attempt.outcome == "answered" or (attempt.status or 0) >= 400  # noqa: PLR2004
-        if whole:
-            self._carried[attempt.deployment] = now
-            self._failed.pop(attempt.deployment, None)
-        else:
-            self._carried.pop(attempt.deployment, None)
-            self._failed[attempt.deployment] = now
-        if not counted:
-            self._planned[attempt.deployment] = now
+        here = task is not None and asyncio.get_running_loop() is task.get_loop()
+        self._traffic.note(attempt, counted=counted, here=here)
 
     def _states(self, dispatcher: Dispatcher) -> list[WarmState]:
-        """All deployments of the chain that a ping may be sent to, now or later."""
-        now = self._clock()
-        found = []
-        self._follow(dispatcher.engine)
-        for rank, provider in enumerate(self.service.settings.chain):
-            for state in dispatcher.rotation.state(provider):
-                wait = dispatcher.rotation.claimable_in(state.deployment, **self._claims())
-                if wait is None:
-                    continue
-                key = state.deployment.id
-                found.append(
-                    WarmState(
-                        id=key,
-                        provider=provider,
-                        rank=rank,
-                        idle=_since(self._carried.get(key, self._began), now),
-                        unused=_since(self._asked.get(provider), now),
-                        failed=_since(self._failed.get(key), now),
-                        cooldown=wait,
-                        probe=state.half_open,
-                    )
-                )
-        return found
-
-    def _follow(self, engine: Engine) -> None:
-        """After a reload: copies that lead elsewhere have connections of which nothing is known."""
-        if self._engine is not None and engine is not self._engine:
-            for deployment in engine.changed(self._engine):
-                self._carried.pop(deployment.id, None)
-                self._failed.pop(deployment.id, None)
-        self._engine = engine
+        return self._traffic.states(dispatcher, self.service.settings.chain, self._claims())
 
     def _claims(self) -> dict[str, Any]:
         from llm_unified.calls.ping import CURED_BY_CONNECTION
@@ -223,7 +177,7 @@ class ConnectionWarmer:
         interval = self.service.settings.keep_alive_interval
         states = self._states(dispatcher)
         chosen = [dispatcher.engine.deployments[state.id] for state in due(states, interval)]
-        self._count_skipped(states, {deployment.id for deployment in chosen})
+        self._traffic.count_skipped(states, {deployment.id for deployment in chosen}, interval)
         raised = await each(chosen, functools.partial(self._ping, dispatcher))
         self._rounds += 1
         if raised:
@@ -243,7 +197,7 @@ class ConnectionWarmer:
         try:
             await ping(dispatcher, lease, settings.warm_probe, seconds=seconds)
         except Exception:
-            self._failed[deployment.id] = self._clock()
+            self._traffic.broke(deployment.id)
             raise
 
     def _nap(self, state: RetryCallState) -> float:
@@ -262,24 +216,14 @@ class ConnectionWarmer:
         longest = min(settings.keep_alive_interval, max(1.0, settings.cooldown / 2.0))
         return max(_SHORTEST_NAP_SECONDS, min(soonest, longest))
 
-    def _count_skipped(self, states: Iterable[WarmState], chosen: Collection[str]) -> None:
-        """Count the pings that users' requests made unnecessary."""
-        now, interval = self._clock(), self.service.settings.keep_alive_interval
-        for state in states:
-            at = self._planned.setdefault(state.id, now)
-            alone = replace(state, idle=_since(at, now), failed=None)
-            unneeded = state.id not in chosen and state.cooldown <= 0.0
-            if unneeded and next_ping(alone, interval) <= 0.0:
-                self._planned[state.id] = now
-                self._skipped[state.provider] += 1
-
     # -- reports ---------------------------------------------------------------------------------
 
     def get_stats(self) -> dict[str, Any]:
         """What it does and what that costs; pings of `warm_connections` are counted, too."""
         settings, health = self.service.settings, self.service.health
         providers = {
-            name: {**health.spent(name), "skipped": self._skipped[name]} for name in settings.chain
+            name: {**health.spent(name), "skipped": self._traffic.skipped[name]}
+            for name in settings.chain
         }
         keys = ("pings", "failures", "skipped", "tokens", "estimated_cost_usd")
         return {
@@ -306,11 +250,6 @@ class ConnectionWarmer:
         }
 
 
-def _since(at: float | None, now: float) -> float | None:
-    """Seconds since then; ``None`` also when the clock was set back before it."""
-    return None if at is None or at > now else now - at
-
-
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait({task})
@@ -319,7 +258,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 _warmer: ConnectionWarmer | None = None
-_warmer_lock = threading.Lock()
+_warmer_lock = ForkSafeLock()
 
 
 async def get_llm_warmer() -> ConnectionWarmer:

@@ -45,6 +45,9 @@ GPT_5 = {
     "groq": Target("openai/gpt-oss-120b"),
     "anthropic": Target("claude-opus-4-5"),
 }
+BRIDGED = {**GPT_5, "openai": Target("gpt-5-codex"), "azure_openai": Target("gpt-5-codex")}
+GPT_5_4 = {**GPT_5, "openai": Target("gpt-5.4"), "azure_openai": Target("gpt-5.4")}
+GPT_6 = {**GPT_5, "openai": Target("gpt-6-luna"), "azure_openai": Target("gpt-6-luna")}
 GPT_5_1 = {**GPT_5, "openai": Target("gpt-5.1"), "azure_openai": Target("gpt-5.1")}
 RENAMED_O = {**O_SERIES, "azure_openai": Target("production", base_model="azure/o3-mini")}
 RENAMED_5 = {**GPT_5, "azure_openai": Target("production", base_model="azure/gpt-5-mini")}
@@ -226,6 +229,16 @@ SHAPES: dict[str, Shape] = {
     "gpt-5.1 none": Shape(
         {"reasoning_effort": "none", "temperature": 0.5, "logprobs": True}, models=GPT_5_1
     ),
+    "bridged": Shape({"max_tokens": 99}, models=BRIDGED),
+    "bridged by tools": Shape({"tools": TOOLS, "reasoning_effort": "low"}, models=GPT_5_4),
+    "not bridged by tools": Shape({"tools": TOOLS, "reasoning_effort": "none"}, models=GPT_5_4),
+    "bridged by a summary": Shape(
+        {"reasoning_effort": "low", "extra_body": {"reasoning_summary": "auto"}}, models=GPT_5
+    ),
+    "a summary alone": Shape({"reasoning_summary": "auto"}, models=GPT_5),
+    "gpt-6": Shape({"max_tokens": 99, "temperature": 0.5, "reasoning_effort": "low"}, models=GPT_6),
+    "gpt-6 tools": Shape({"tools": TOOLS, "reasoning_effort": "low"}, models=GPT_6),
+    "gpt-6 tools alone": Shape({"tools": TOOLS}, models=GPT_6),
     "gpt-5 schema": Shape({"response_format": Place}, answer="json", models=GPT_5),
     "reasoning effort": Shape({"reasoning_effort": "medium"}, answer="reasoning"),
     "thinking": Shape(
@@ -254,6 +267,24 @@ SHAPES: dict[str, Shape] = {
     "prefilled": Shape({}, (user("Hello"), {"role": "assistant", "content": "Well, "})),
     "unicode": Shape({}, (user('Zürich \u2028 🗼 \x7f \\u0041 "quoted"\n\ttab'),)),
     "long": Shape({"temperature": 0.1}, LONG),
+    "spaces": Shape(
+        {}, (user("  Hello \n"), {"role": "assistant", "content": " Well \n "}, user("\t?"))
+    ),
+    "system and long": Shape({"stop": ["x"]}, ({"role": "system", "content": "Be brief."}, *LONG)),
+    "two of the user's": Shape({}, (user("Hello"), user("there"))),
+    "two system messages": Shape(
+        {},
+        (
+            {"role": "system", "content": "Be brief."},
+            {"role": "system", "content": [{"type": "text", "text": "Be kind."}]},
+            user("Hello"),
+        ),
+    ),
+    "long, o-series": Shape(
+        {}, ({"role": "system", "content": "Be brief."}, *LONG), models=O_SERIES
+    ),
+    "long, older": Shape({}, ({"role": "system", "content": "Be brief."}, *LONG), models=OLDER),
+    "blank turns": Shape({}, (user("Hello"), {"role": "assistant", "content": " "}, user("there"))),
     "cache_control": Shape({}, CACHED, "cached"),
     "refusal": Shape({}, answer="refused"),
     "web search": Shape({"web_search_options": {"search_context_size": "low"}}),
@@ -287,11 +318,14 @@ _REFUSED = Difference("answer.refusal", "LiteLLM drops a streamed refusal", "str
 _GUESSED = Difference(
     "answer.usage", "LiteLLM guesses Anthropic's tokens of thinking with a tokenizer; we count none"
 )
-_MERGED = tuple(
-    Difference(
-        f"body.{name}", "`extra_body` is merged, not sent as a member that Anthropic refuses"
+_MERGED, _MERGED_SUMMARY = (
+    tuple(
+        Difference(
+            f"body.{name}", "`extra_body` is merged, not sent as a member that Anthropic refuses"
+        )
+        for name in ("extra_body", *names)
     )
-    for name in ("extra_body", "brand_new", "temperature")
+    for names in (("brand_new", "temperature"), ("reasoning_summary",))
 )
 _SHOWN_HELPER = tuple(
     Difference(f"answer.{name}", "LiteLLM shows its helper tool for JSON in a stream", "stream")
@@ -307,6 +341,7 @@ _FORMATS = ("json_object", "json_object, older", "json_schema", "pydantic", "gpt
 
 DIFFERENCES: dict[tuple[str, str], tuple[Difference, ...]] = {
     ("extra_body", "anthropic"): _MERGED,
+    ("bridged by a summary", "anthropic"): _MERGED_SUMMARY,
     **{
         (name, "anthropic"): _OUT_OF_BETA
         for name in (

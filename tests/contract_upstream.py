@@ -97,11 +97,17 @@ class Recorder:
         anthropic = request.path.endswith("/v1/messages")
         groq = request.path.startswith("/groq")
         if request.path.endswith("/responses"):
-            return web.json_response(_response(said))
+            if not body.get("stream"):
+                return web.json_response(_response(said))
+            return _event_stream(_response_events(said))
         if not body.get("stream"):
             return web.json_response(_anthropic(said) if anthropic else _openai(said, groq=groq))
         lines = _anthropic_events(said) if anthropic else _openai_events(said, body, groq=groq)
-        return web.Response(text="".join(lines), content_type="text/event-stream", charset="utf-8")
+        return _event_stream(lines)
+
+
+def _event_stream(lines: Iterator[str]) -> web.Response:
+    return web.Response(text="".join(lines), content_type="text/event-stream", charset="utf-8")
 
 
 def _helper_asked(body: dict[str, Any]) -> bool:
@@ -120,7 +126,11 @@ def _openai_usage(said: Said) -> dict[str, Any]:
         "prompt_tokens": 100,
         "completion_tokens": 20,
         "total_tokens": 120,
-        "prompt_tokens_details": {"cached_tokens": said.cached, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": said.cached,
+            "cache_write_tokens": said.written,
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {"reasoning_tokens": 7 if said.reasoning else 0},
     }
 
@@ -235,6 +245,28 @@ def _response(said: Said) -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": 0},
         },
     }
+
+
+def _response_events(said: Said) -> Iterator[str]:
+    def sse(kind: str, **more: Any) -> str:
+        nonlocal number
+        number += 1
+        return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': number, **more})}\n\n"
+
+    number = -1
+    whole = _response(said)
+    item = whole["output"][0]
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    empty = {"type": "output_text", "text": "", "annotations": []}
+    yield sse("response.created", response=begun)
+    yield sse("response.output_item.added", output_index=0, item={**item, "content": []})
+    yield sse("response.content_part.added", **place, part=empty)
+    for part in _parts(said.text):
+        yield sse("response.output_text.delta", **place, delta=part)
+    yield sse("response.output_text.done", **place, text=said.text)
+    yield sse("response.output_item.done", output_index=0, item=item)
+    yield sse("response.completed", response=whole)
 
 
 # -- Anthropic's wire ------------------------------------------------------------------------------

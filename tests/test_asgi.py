@@ -52,9 +52,9 @@ def webhook(environ: dict[str, str]) -> Iterator[str]:
             pytest.fail("".join(said))
         yield found[1]
         process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-        assert "Finished server process" in rest
-        assert not re.search("Traceback|Unclosed|never awaited|destroyed", rest), rest
+        output = process.stderr.read()
+        assert "Finished server process" in output
+        assert not re.search("Traceback|Unclosed|never awaited|destroyed", output), output
     finally:
         process.kill()
         process.wait()

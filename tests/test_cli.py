@@ -252,8 +252,8 @@ def test_every_help_is_as_it_was_reviewed():
 
 def parsed(words):
     """The command that the words start, its arguments read and checked."""
-    name, command, rest = cli.resolve_command(click.Context(cli), words)
-    return command.make_context(name, rest)
+    name, command, words = cli.resolve_command(click.Context(cli), words)
+    return command.make_context(name, words)
 
 
 def test_every_command_has_examples_that_parse():
@@ -302,7 +302,7 @@ def test_completion_prints_a_script_of_the_shell(shell, capsys):
 
 
 def test_check_shows_several_deployments_and_hides_passwords(tmp_path, monkeypatch, capsys):
-    """A number tells deployments apart; a Redis is shown without its password; --all shows the rest."""
+    """A number tells deployments apart; a Redis is shown without its password; --all shows everything."""
     file = tmp_path / "llm.yaml"
     file.write_text(
         "fallback_on: [rate_limit, server]\n"

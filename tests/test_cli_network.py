@@ -336,7 +336,7 @@ def test_ask_does_not_advise_to_wait_for_a_key(sim, cli):
 
 
 def test_ask_speaks_of_the_option_when_the_schema_is_not_met(sim, cli, tmp_path):
-    """A person who typed `--schema` never heard of response_format."""
+    """A person who typed `--schema` does not know response_format."""
     (tmp_path / "s.json").write_text('{"type": "object", "required": ["name"]}', "utf-8")
     for provider in sim:
         provider.always(replies.text("Ada, of course."))

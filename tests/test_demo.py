@@ -56,12 +56,12 @@ def report(capsys: pytest.CaptureFixture[str]):
     return run
 
 
-def claims(told: dict[str, Any], step: str) -> list[dict[str, Any]]:
-    return [claim for claim in told["claims"] if claim["step"] == step]
+def claims(data: dict[str, Any], step: str) -> list[dict[str, Any]]:
+    return [claim for claim in data["claims"] if claim["step"] == step]
 
 
-def held(told: dict[str, Any], step: str) -> list[bool]:
-    return [claim["held"] for claim in claims(told, step)]
+def held(data: dict[str, Any], step: str) -> list[bool]:
+    return [claim["held"] for claim in claims(data, step)]
 
 
 def counts(stats: dict[str, Any]) -> dict[str, tuple[int, int]]:
@@ -99,9 +99,9 @@ def test_a_newcomer_sees_a_real_answer_a_tool_call_and_a_failover():
 def test_the_only_provider_gets_the_embedded_model_beside_it(configure, report, sim):
     """Who has one provider sees a failover all the same, and the embedded model is the one asked."""
     configure("groq")
-    code, told = report()
-    assert code == 0, told
-    first, second = told["statistics"]
+    code, data = report()
+    assert code == 0, data
+    first, second = data["statistics"]
     assert list(counts(first)) == ["groq"]
     assert counts(second) == {"groq": (1, 1), "local": (1, 0)}
 
@@ -110,28 +110,28 @@ def test_the_only_provider_gets_the_embedded_model_beside_it(configure, report, 
 def test_the_embedded_model_alone_takes_over_from_a_simulated_provider(report, monkeypatch):
     """``LLM_PRIMARY_PROVIDER=local``: everything is the real model, its broken colleague is simulated."""
     monkeypatch.setenv("LLM_PRIMARY_PROVIDER", "local")
-    code, told = report()
-    assert code == 0, told
-    assert "Paris" in claims(told, "answer")[0]["said"]
-    assert "21" in claims(told, "tool call")[-1]["said"]
-    assert counts(told["statistics"][1]) == {"simulated_openai": (1, 1), "local": (1, 0)}
+    code, data = report()
+    assert code == 0, data
+    assert "Paris" in claims(data, "answer")[0]["said"]
+    assert "21" in claims(data, "tool call")[-1]["said"]
+    assert counts(data["statistics"][1]) == {"simulated_openai": (1, 1), "local": (1, 0)}
 
 
 def test_four_providers_are_asked_and_nothing_broken_is_sent_to_them(configure, report, sim):
     """Each answers for itself; the broken primary is not asked at all, the next one answers."""
     configure(*ALL)
-    code, told = report()
-    assert code == 0, told
-    assert told["ok"] is True
-    assert held(told, "warm-up") == held(told, "answer") == [True] * 4
-    assert "azure_openai answers instead" in claims(told, "failover")[1]["text"]
+    code, data = report()
+    assert code == 0, data
+    assert data["ok"] is True
+    assert held(data, "warm-up") == held(data, "answer") == [True] * 4
+    assert "azure_openai answers instead" in claims(data, "failover")[1]["text"]
     for provider in sim:
         assert {request.api_key for request in provider.requests} == {provider.api_key}
         assert {request.state for request in provider.requests} == {"answered"}
     # Three pings, its own question, and the two of the tool call; none of the failover.
     assert len(sim.openai.requests) == 3 + 1 + 2
     assert len(sim.azure_openai.requests) == 3 + 1 + 1
-    first, second = told["statistics"]
+    first, second = data["statistics"]
     assert first["stats"]["total_requests"] == 6
     assert second["stats"]["fallback_count"] == 1
     assert counts(second) == {"openai": (1, 1), "azure_openai": (1, 0)}
@@ -155,26 +155,26 @@ def test_a_person_reads_it_all_and_no_secret(configure, capsys, sim):
 def test_a_refused_key_is_reported_with_the_next_step(configure, report, sim):
     """The others still do their work; the exit code is 1 and the claim names what to type."""
     configure("openai", "groq", OPENAI_API_KEY="sk-wrong-wrong-wrong-wrong")
-    code, told = report()
+    code, data = report()
     assert code == 1
-    assert told["ok"] is False
-    (failed,) = [claim for claim in claims(told, "answer") if not claim["held"]]
+    assert data["ok"] is False
+    (failed,) = [claim for claim in claims(data, "answer") if not claim["held"]]
     assert failed["text"] == "openai answers"
     assert "auth (HTTP 401)" in failed["next_step"]
     assert "llm-unified ping -p openai" in failed["next_step"]
-    assert "groq asks for get_weather" in claims(told, "tool call")[0]["text"]
-    assert all(held(told, "failover"))
-    assert held(told, "statistics") == [True]
-    assert "sk-wrong" not in json.dumps(told)
+    assert "groq asks for get_weather" in claims(data, "tool call")[0]["text"]
+    assert all(held(data, "failover"))
+    assert held(data, "statistics") == [True]
+    assert "sk-wrong" not in json.dumps(data)
 
 
 def test_a_model_without_tools_is_found_out(configure, report, sim):
     """Words instead of the tool call that was required: the claim does not hold."""
     configure("openai", "groq")
     sim.openai.always(replies.text("No idea."))
-    code, told = report()
+    code, data = report()
     assert code == 1
-    assert held(told, "tool call") == [False]
+    assert held(data, "tool call") == [False]
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -185,10 +185,10 @@ def test_a_tool_call_that_fails_half_way_is_reported(configure, report, sim, cou
     tool = [replies.tool_call("get_weather", {"city": "Rome"})] * count
     sim.openai.script(*fine, *tool, faults.status(500))
     sim.groq.script(*fine, faults.status(503))
-    code, told = report()
+    code, data = report()
     assert code == 1
-    assert held(told, "tool call") == [True] * count + [False]
-    assert held(told, "statistics") == [True]
+    assert held(data, "tool call") == [True] * count + [False]
+    assert held(data, "statistics") == [True]
 
 
 def test_a_wrong_configuration_shows_all_problems_and_asks_nobody(configure, capsys, sim):
@@ -204,7 +204,7 @@ def test_a_wrong_configuration_shows_all_problems_and_asks_nobody(configure, cap
 def test_the_embedded_model_must_be_installed_where_it_is_wanted(
     without_model, capsys, monkeypatch
 ):
-    """Whoever asks for ``local`` without its packages is told before anything is tried."""
+    """Whoever asks for ``local`` without its packages is informed before anything is tried."""
     monkeypatch.setenv("LLM_PRIMARY_PROVIDER", "local")
     assert main(["demo"]) == 2
     assert without_model in capsys.readouterr().err
@@ -212,21 +212,21 @@ def test_the_embedded_model_must_be_installed_where_it_is_wanted(
 
 def test_without_the_model_the_simulator_plays_and_says_what_is_missing(without_model, report):
     """Everything else is shown, but no real model answered: exit code 1 and what to install."""
-    code, told = report()
+    code, data = report()
     assert code == 1
-    (failed,) = [claim for claim in told["claims"] if not claim["held"]]
+    (failed,) = [claim for claim in data["claims"] if not claim["held"]]
     assert "real model" in failed["text"]
     assert failed["next_step"] == without_model
-    assert "simulated_anthropic concludes" in claims(told, "tool call")[-1]["text"]
-    assert "simulated_anthropic answers instead" in claims(told, "failover")[1]["text"]
+    assert "simulated_anthropic concludes" in claims(data, "tool call")[-1]["text"]
+    assert "simulated_anthropic answers instead" in claims(data, "failover")[1]["text"]
 
 
 def test_the_only_provider_without_the_model_gets_a_simulated_one(without_model, configure, report):
     """Then a simulated provider stands in for the failover, which is enough to show one."""
     configure("anthropic")
-    code, told = report()
-    assert code == 0, told
-    assert "simulated_openai answers instead" in claims(told, "failover")[1]["text"]
+    code, data = report()
+    assert code == 0, data
+    assert "simulated_openai answers instead" in claims(data, "failover")[1]["text"]
 
 
 def test_fallback_that_is_switched_off_is_shown_as_if_it_were_on(configure, capsys):
@@ -243,11 +243,11 @@ def test_nobody_answers_at_all(configure, report, sim):
     configure("openai", "groq")
     for provider in sim:
         provider.always(faults.status(500))
-    code, told = report()
+    code, data = report()
     assert code == 1
-    assert held(told, "answer") == [False, False]
-    assert held(told, "failover") == [True, False, False]
-    assert held(told, "statistics") == [True]
+    assert held(data, "answer") == [False, False]
+    assert held(data, "failover") == [True, False, False]
+    assert held(data, "statistics") == [True]
 
 
 async def test_statistics_that_are_wrong_would_be_noticed(sim):

@@ -204,7 +204,7 @@ async def test_streaming(example, configure, provider: str, capsys) -> None:
 async def test_streaming_that_breaks(
     example, configure, sim: Simulator, provider: str, capsys
 ) -> None:
-    """The beginning stays, the reader is told, and no other model continues it."""
+    """The beginning stays, the reader is informed, and no other model continues it."""
     configure(provider, *(name for name in ALL if name != provider))
     sim[provider].always(faults.cut_stream(after=3))
     await example("streaming").main()
@@ -255,7 +255,7 @@ async def test_embeddings(example, configure, provider: str, capsys) -> None:
 
 
 async def test_embeddings_that_nobody_offers(example, configure, capsys) -> None:
-    """A chain without embeddings is told so, with exit code 2."""
+    """A chain without embeddings is refused, with exit code 2."""
     configure("groq", "anthropic")
     assert await example("embeddings").main() == 2
     assert "offers embeddings" in capsys.readouterr().err
@@ -263,7 +263,7 @@ async def test_embeddings_that_nobody_offers(example, configure, capsys) -> None
 
 @pytest.mark.parametrize("provider", ALL)
 def test_synchronous(example, configure, sim: Simulator, provider: str, capsys) -> None:
-    """Threads share one pool; all copies of it are used."""
+    """Threads share one pool; all its deployments are used."""
     configure(provider)
     module = example("synchronous")
     module.main()

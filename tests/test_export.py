@@ -1,4 +1,4 @@
-"""What other programs are told: a LiteLLM Proxy's configuration, lines of environment."""
+"""What other programs need: a LiteLLM Proxy's configuration, lines of environment."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_chain_holds_for_provider_names_and_for_model_names():
 
 
 def test_cooldowns_follow_the_settings():
-    """A 429 rests at once, other failures after the threshold, for as long as is configured."""
+    """A 429 cools down at once, other failures after the threshold, for as long as is configured."""
     config = proxy()
     info = config["model_list"][0]["model_info"]
     assert info["cooldown_time"] == config["router_settings"]["cooldown_time"] == 7.0

@@ -181,6 +181,15 @@ def test_a_refused_key_is_forgotten_with_the_first_answer() -> None:
     assert health.status("openai", [WELL]) is Status.DEGRADED
 
 
+@pytest.mark.parametrize("ping", [False, True])
+def test_a_stale_connection_says_nothing(ping: bool) -> None:
+    """It broke while nobody used it; what the fresh one finds is what counts."""
+    health = Health(["openai"])
+    health.note(attempt(K.CONNECTION, stale=True), ping=ping)
+    assert health.status("openai", [WELL]) is Status.UNKNOWN
+    assert health.pings("openai")["total_pings"] == 0
+
+
 def test_a_cancelled_request_says_nothing() -> None:
     """Who goes away early does not make a provider look ill."""
     health = Health(["openai"])

@@ -41,7 +41,7 @@ def python(*arguments, cwd, **environ):
 
 @pytest.mark.parametrize("module", LEGACY_MODULES, ids=lambda module: module.name)
 def test_a_shim_gives_the_same_objects(module, tmp_path):
-    """Not copies and not wrappers, so a singleton stays single; and no name more than promised."""
+    """The very objects, no wrappers, so a singleton stays single; and no name more than promised."""
     namespace = {"__name__": module.name}
     exec(compile(SHIMS[module.file_name], module.file_name, "exec"), namespace)
     home = importlib.import_module(module.home)
@@ -56,7 +56,7 @@ def test_the_example_holds_what_vendor_writes():
 
 
 def test_the_old_application_runs_unchanged(tmp_path, sim, capsys):
-    """Vendored anew into a copy, the original snippets run in a process of their own."""
+    """Vendored anew into a folder of its own, the original snippets run in a process of their own."""
     app = tmp_path / "app"
     shutil.copytree(APP, app, ignore=shutil.ignore_patterns("__pycache__"))
     for name in SHIMS:

@@ -84,14 +84,15 @@ def test_importing_it_through_the_door_is_quiet(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["disable_hf_tokenizer_download", "expose_router_debug_in_errors", "suppress_debug_info"],
-)
-def test_its_switches_exist(name: str, tmp_path: Path) -> None:
+def test_its_switches_exist(tmp_path: Path) -> None:
     """A switch that LiteLLM no longer reads would be set in vain."""
-    assert isinstance(getattr(litellm, name), bool)
-    done = run_python(f"import litellm; assert hasattr(litellm, {name!r})", tmp_path)
+    switches = (
+        "disable_hf_tokenizer_download",
+        "expose_router_debug_in_errors",
+        "suppress_debug_info",
+    )
+    code = f"import litellm; assert all(hasattr(litellm, s) for s in {switches})"
+    done = run_python(code, tmp_path, LITELLM_LOCAL_MODEL_COST_MAP="True")
     assert done.returncode == 0, done.stderr
 
 
@@ -447,19 +448,3 @@ async def test_why_answers_are_checked(sim: Simulator, stock: Any) -> None:
     response = await stock("openai", "groq").acompletion(model="openai", messages=HELLO)
     assert not response.choices[0].message.content
     assert not sim.groq.requests
-
-
-@pytest.mark.parametrize("provider", ALL)
-async def test_why_streams_are_watched(sim: Simulator, stock: Any, provider: str) -> None:
-    """The stock Router reports a stream without end marker as finished."""
-    sim[provider].script(faults.end_stream_early(after=2))
-    stream = await stock(provider).acompletion(model=provider, messages=HELLO, stream=True)
-    reasons = [c.choices[0].finish_reason async for c in stream if c.choices]
-    assert reasons[-1] == "stop"
-
-
-async def test_why_the_bridge_answers_a_second_request_itself(sim: Simulator, stock: Any) -> None:
-    """LiteLLM's handler for Groq and Anthropic asks again after a lost connection."""
-    sim.groq.script(faults.reset("before_headers"))
-    await stock("groq").acompletion(model="groq", messages=HELLO)
-    assert len(sim.groq.requests) == 2

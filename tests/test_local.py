@@ -394,7 +394,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_listens_on_loopback_only_and_asks_for_its_key():
-    """What llama.cpp is told: this machine, our key, no web page, nothing from a hub."""
+    """What llama.cpp is started with: this machine, our key, no web page, nothing from a hub."""
     xllamacpp = pytest.importorskip("xllamacpp")
     order = {"weights": "x.gguf", "model": "m", "api_key": "k", "threads": 1, "chat_template": ""}
     params = server.parameters(xllamacpp, order)

@@ -24,7 +24,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- options: generated, see tests/test_readme.py -->\n", "<!-- /options -->"
 NAMED = {
     "api_key": "The key",
-    "api_keys": "Several keys, comma-separated; pool copies cycle over them",
+    "api_keys": "Several keys, comma-separated; pool members cycle over them",
     "api_key_file": "A mounted secret, one key per line",
     "enabled": "`false` leaves the provider out",
     "model": "The model to ask (Azure: the deployment)",
@@ -115,7 +115,7 @@ def test_the_snippets_run(
         provider.handler = answer
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(blocks) >= 7
-    first, *rest = blocks
+    first, *others = blocks
     exec(compile(first, "README.md", "exec"), {"__name__": "__main__"})
     messages = [{"role": "user", "content": "Say hello."}]
 
@@ -123,7 +123,7 @@ def test_the_snippets_run(
         from llm_unified import get_llm_service
 
         names: dict[str, Any] = {"messages": messages, "service": get_llm_service()}
-        for block in rest:
+        for block in others:
             code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             running = eval(code, names)
             if inspect.isawaitable(running):

@@ -45,7 +45,7 @@ async def test_sockets_of_what_did_not_change_survive(sim: Simulator) -> None:
 
 
 async def test_a_replaced_key_is_used_and_starts_unburdened(sim: Simulator) -> None:
-    """A leaked key is replaced: the next call carries the new one, and no old rest."""
+    """A leaked key is replaced: the next call carries the new one, and no old cooldown."""
     old, new = sim.openai.api_keys[:2]
     environ = sim.environ("openai", "groq") | {"OPENAI_API_KEY": old}
     sim.openai.script(faults.rate_limit(retry_after=600))
@@ -56,7 +56,7 @@ async def test_a_replaced_key_is_used_and_starts_unburdened(sim: Simulator) -> N
     assert [r.api_key for r in sim.openai.requests] == [old, new]
 
 
-async def test_rests_of_what_did_not_change_are_kept(sim: Simulator) -> None:
+async def test_cooldowns_of_what_did_not_change_are_kept(sim: Simulator) -> None:
     """A reload does not send traffic back to a provider that asked to be left alone."""
     sim.openai.script(faults.rate_limit(retry_after=600))
     async with service_for(sim, "openai", "groq") as service:

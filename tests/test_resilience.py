@@ -273,7 +273,7 @@ async def test_a_retry_after_past_the_deadline_is_told_at_once(sim: Simulator) -
 
 
 async def test_a_retry_after_within_the_deadline_is_waited_for(sim: Simulator) -> None:
-    """When nobody else is there, the call waits as long as it was told to (time is injected)."""
+    """When nobody else is there, the call waits as long as it was asked to (time is injected)."""
     sim.openai.script(faults.rate_limit(retry_after=3))
     async with await started(sim, "openai") as service:
         clock = with_clock(service)
@@ -332,6 +332,38 @@ async def test_retries_ask_again_only_when_all_have_failed(sim: Simulator) -> No
         ("groq", FailureKind.RATE_LIMIT),
         ("openai", None),
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_retry_is_made_although_the_failure_opened_the_breaker(
+    sim: Simulator, stream: bool
+) -> None:
+    """``LLM_RETRIES`` means it, also with ``LLM_FAILURE_THRESHOLD=1``."""
+    sim.openai.script(faults.status(500))
+    async with await started(sim, "openai", retries=1, failure_threshold=1) as service:
+        if stream:
+            assert [chunk async for chunk in service.stream_response_async(HELLO)]
+        else:
+            assert (await service.generate_response_async(HELLO)).content
+        assert service.get_health()["openai"]["breaker"] == "closed"
+    assert len(sim.openai.requests) == 2
+
+
+async def test_a_retry_waits_as_long_as_it_was_asked_to(sim: Simulator) -> None:
+    """A 503 with ``Retry-After``: not before, even when nobody else is there."""
+    sim.openai.script(faults.status(503, headers={"retry-after": "3"}))
+    async with await started(sim, "openai", retries=1, failure_threshold=1) as service:
+        clock, waits = with_clock(service), []
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            clock.now += seconds
+
+        assert service._dispatcher is not None
+        service._dispatcher._sleep = sleep
+        assert (await service.generate_response_async(HELLO)).content
+    assert waits == [pytest.approx(3.0)]
+    assert len(sim.openai.requests) == 2
 
 
 # -- secrets ----------------------------------------------------------------------------------------

@@ -174,6 +174,19 @@ def test_the_interpreter_ends_cleanly_without_close(sim: Simulator) -> None:
     assert (script.returncode, out.split(), err) == (0, ["groq", "groq"], "")
 
 
+def test_a_loop_that_was_only_closed_ends_quietly(sim: Simulator) -> None:
+    """`run_until_complete` and `close`, as old scripts do it, and no word on stderr."""
+    body = """
+        import asyncio
+        service, loop = get_llm_service(), asyncio.new_event_loop()
+        print(loop.run_until_complete(service.generate_response_async(HELLO)).provider)
+        loop.close()
+    """
+    script = run_script(body, sim.environ("groq"))
+    out, err = script.communicate(timeout=60)
+    assert (script.returncode, out.split(), err) == (0, ["groq"], "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_after_fork_the_child_starts_afresh(sim: Simulator) -> None:
     """Parent and child both go on asking, each over its own sockets."""

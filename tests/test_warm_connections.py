@@ -187,6 +187,39 @@ async def test_an_idle_connection_that_the_server_closed_is_noticed(
         assert sim.openai.connections == 2
 
 
+@pytest.mark.parametrize("probe", PROBES)
+async def test_a_ping_over_a_connection_that_breaks_is_sent_once_more(
+    sim: Simulator, probe: str
+) -> None:
+    """The server hangs up when the ping arrives: a fresh connection answers, and nobody was ill."""
+    async with service_of(sim, "openai", pool_size=1, warm_probe=probe) as service:
+        await service.warm_connections()
+        sim.openai.script(faults.reset())
+        assert await service.warm_connections() == {"openai": True}
+        assert len(sim.openai.requests) == 3
+        report = service.get_health()["openai"]
+        assert (report["status"], report["last_failure"]) == ("healthy", None)
+        assert (report["pings"]["total_pings"], report["pings"]["failures"]) == (2, 0)
+
+
+async def test_a_users_request_over_a_connection_that_breaks_is_no_failure_of_the_provider(
+    sim: Simulator,
+) -> None:
+    """Both attempts are on the trail and counted; the provider is as healthy as before."""
+    async with service_of(sim, "openai", "groq", pool_size=1) as service:
+        await service.generate_response_async(HELLO)
+        sim.openai.script(faults.reset())
+        response = await service.generate_response_async(HELLO)
+        assert [(a.deployment, a.stale) for a in response.attempts] == [
+            ("openai#0", True),
+            ("openai#0", False),
+        ]
+        assert service.get_health()["openai"]["status"] == "healthy"
+        stats = service.get_stats()["stats"]
+        assert (stats["requests_by_provider"]["openai"], stats["fallback_count"]) == (3, 0)
+        assert stats["errors_by_kind"]["openai"] == {"connection": 1}
+
+
 async def test_a_connection_that_died_without_a_word_is_found_by_a_ping(sim: Simulator) -> None:
     """A load balancer forgot it: the ping runs into its limit, the user's request does not."""
     with NetworkProxy(sim.openai.port) as proxy:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from llm_unified.errors import ServiceClosedError
 from llm_unified.wire.background import BackgroundLoop
 from llm_unified.wire.connections import Connections
 from llm_unified.wire.exchange import Exchange
@@ -130,8 +131,8 @@ def test_aclose_reaches_loops_in_other_threads() -> None:
 # -- the loop of the synchronous API ------------------------------------------------------------------
 
 
-def test_the_background_loop_runs_work_and_can_be_used_again() -> None:
-    """From any thread, also after `close`."""
+def test_the_background_loop_runs_work_until_it_is_closed() -> None:
+    """From any thread; afterwards an error of ours, and no thread."""
     background = BackgroundLoop()
 
     async def where() -> int:
@@ -142,8 +143,9 @@ def test_the_background_loop_runs_work_and_can_be_used_again() -> None:
     assert background.run(where()) == first
     background.close()
     background.close()
-    assert background.run(where()) != threading.get_ident()
-    background.close()
+    with pytest.raises(ServiceClosedError):
+        background.run(where())
+    assert first not in {thread.ident for thread in threading.enumerate()}
 
 
 def test_a_blocking_call_in_its_own_thread_does_not_wait_for_itself() -> None:

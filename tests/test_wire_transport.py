@@ -7,9 +7,11 @@ import contextlib
 import gc
 import select
 import socket
+import ssl
 from typing import Any
 
 import pytest
+import trustme
 import yarl
 
 from llm_unified.response import FailureKind as K
@@ -139,6 +141,7 @@ async def test_a_closed_pool_sends_nothing() -> None:
             pass
         _, exchange = await ask(pool, upstream.request())
         assert (exchange.fault, exchange.reason) == (K.CONNECTION, "the service was closed")
+        assert exchange.requests == 0
         assert not upstream.peers
 
 
@@ -591,3 +594,44 @@ async def test_an_answer_that_does_not_wait_for_the_request(status: str) -> None
     server.close()
     for writer in connections:
         writer.close()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_over_tls(trusted: bool) -> None:
+    """The same over TLS: reused, dropped after an unasked answer, refused without trust, forgotten in silence."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    client = ssl.create_default_context()
+    if trusted:
+        authority.configure_trust(client)
+    peers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n{}")
+                writer.write(raw())
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    url = yarl.URL(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    request = HttpRequest("POST", url, SecretHeaders({}), b"{}")
+    pool = ConnectionPool(client, 5.0)
+    answer, exchange = await ask(pool, request)
+    if trusted:
+        assert answer == {"ok": 1}
+        assert (await ask(pool, request))[1].reused
+        peers[0].write(SECOND)
+        connector = pool._kept.connector
+        (watch,) = connector._watches  # type: ignore[union-attr]
+        await until(watch.transport.is_closing)
+        answer, exchange = await ask(pool, request)
+        assert (answer, exchange.reused) == ({"ok": 1}, False)
+    else:
+        assert exchange.fault is K.CONNECTION
+        assert exchange.reason == "could not connect: certificate not trusted"
+    await pool.aclose()
+    server.close()
+    for peer in peers:
+        peer.close()

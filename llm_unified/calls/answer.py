@@ -2,66 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from llm_unified.engine.pieces import AnswerError, CallPiece, Piece
-from llm_unified.response import (
-    FailureKind,
-    LLMResponse,
-    StreamChunk,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
+from llm_unified.calls.joining import joined, thinking_blocks
+from llm_unified.calls.toolcalls import ToolCalls
+from llm_unified.engine.pieces import AnswerError, Piece
+from llm_unified.response import FailureKind, LLMResponse, StreamChunk, Usage
 
-__all__ = ["Assembly", "parse_arguments"]
-
-_NO_ARGUMENTS: Final = frozenset({"", "null", "None", "undefined", "{}"})
-"""How vendors and servers spell a tool call without arguments."""
-
-
-def parse_arguments(text: str) -> dict[str, Any]:
-    """A tool call's JSON arguments as a dict.
-
-    Raises:
-        AnswerError: they are no JSON object.
-    """
-    if text.strip() in _NO_ARGUMENTS:
-        return {}
-    try:
-        arguments = json.loads(text)
-        if isinstance(arguments, str):  # encoded twice
-            arguments = json.loads(arguments)
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise AnswerError("tool call with broken JSON arguments", FailureKind.INVALID_RESPONSE)
-    return arguments
-
-
-@dataclass(slots=True)
-class _Call:
-    """One tool call as far as it has come."""
-
-    id: str = ""
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.arguments)
-
-    def as_raw(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "type": "function",
-            "name": self.name,
-            "arguments": self.text,
-            "function": {"name": self.name, "arguments": self.text},
-        }
+__all__ = ["Assembly"]
 
 
 @dataclass(slots=True)
@@ -71,64 +21,61 @@ class Assembly:
     provider: str
     model: str
     text: list[str] = field(default_factory=list)
-    calls: dict[int, _Call] = field(default_factory=dict)
+    calls: ToolCalls = field(default_factory=ToolCalls)
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
     usage: Usage | None = None
     upstream_id: str | None = None
     upstream_model: str | None = None
     created: int | None = None
     refusal: list[str] = field(default_factory=list)
-    reasoned: bool = False
+    reasoning: list[str] = field(default_factory=list)
+    thinking: list[Any] = field(default_factory=list)
+    annotations: list[Any] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
+    members: list[Mapping[str, Any]] = field(default_factory=list)
 
     def add(self, piece: Piece) -> StreamChunk | None:
         """Take one piece; what of it is worth showing, or ``None``."""
-        if self.upstream_id is None and piece.id is not None:
-            self.upstream_id, self.upstream_model = piece.id, piece.model
-            self.created = piece.created
+        if self.upstream_id is None or self.upstream_model is None:
+            self.upstream_id = self.upstream_id or piece.id
+            self.upstream_model = self.upstream_model or piece.model
+            self.created = self.created or piece.created
         if piece.finish_reason is not None:
             self.finish_reason = piece.finish_reason
+            self.native_finish_reason = piece.native_finish_reason
         if piece.usage is not None:
             self.usage = piece.usage
         text = piece.text
         if text:
             self.text.append(text)
-            if not piece.tool_calls:
-                return StreamChunk(text, self.provider, self.model)
-        if piece.reasoning or piece.thinking:
-            self.reasoned = True
+        if not piece.rich:
+            return StreamChunk(text, self.provider, self.model) if text else None
+        return self._add_more(piece)
+
+    def _add_more(self, piece: Piece) -> StreamChunk | None:
+        reasoning = piece.reasoning
+        if reasoning:
+            self.reasoning.append(reasoning)
+        if piece.thinking:
+            self.thinking += piece.thinking
         if piece.refusal:
             self.refusal.append(piece.refusal)
-        if piece.tool_calls:
-            deltas = tuple(self._add_call(call) for call in piece.tool_calls)
-            return StreamChunk(text, self.provider, self.model, deltas)
-        return None
-
-    def _add_call(self, call: CallPiece) -> ToolCallDelta:
-        index, id_, name, arguments = call
-        if index is None:  # some servers number nothing: a new id, or a name, is a new call
-            newest = max(self.calls, default=-1)
-            known = self.calls.get(newest)
-            starts = known is None or (id_ is not None and id_ != known.id)
-            index = newest + 1 if starts else newest
-        entry = self.calls.get(index)
-        if entry is None:
-            entry = self.calls[index] = _Call()
-        entry.id = entry.id or id_ or ""
-        entry.name = entry.name or name or ""
-        if arguments:
-            entry.arguments.append(arguments)
-        return ToolCallDelta(index, id_, name, arguments)
+        if piece.annotations:
+            self.annotations += piece.annotations
+        if piece.logprobs is not None:
+            self.logprobs.append(piece.logprobs)
+        if piece.members:
+            self.members.append(piece.members)
+        add = self.calls.add
+        deltas = tuple(d for call in piece.tool_calls if (d := add(call)) is not None)
+        if not (piece.text or reasoning or deltas):
+            return None
+        return StreamChunk(piece.text, self.provider, self.model, deltas, None, reasoning)
 
     @property
     def content(self) -> str:
         return "".join(self.text)
-
-    def deltas(self) -> tuple[ToolCallDelta, ...]:
-        """The tool calls so far, one delta each; for an interrupted stream."""
-        return tuple(
-            ToolCallDelta(index, call.id or None, call.name or None, call.text)
-            for index, call in sorted(self.calls.items())
-        )
 
     def finish(
         self,
@@ -145,39 +92,57 @@ class Assembly:
                 was asked for.
         """
         content = self.content
-        calls = [call for _, call in sorted(self.calls.items()) if call.name]
+        calls, raw_calls, portable_calls = self.calls.finish()
         if not content.strip() and not calls and not empty_is_fine:
             raise self._emptiness(limited=limited)
-        parsed_calls = tuple(
-            ToolCall(call.id, call.name, parse_arguments(call.text)) for call in calls
-        )
         parsed = None
         if parser is not None and not calls:
             parsed = _parsed(content, parser)
         finish_reason = self.finish_reason
         if calls and finish_reason == "stop":
             finish_reason = "tool_calls"
-        usage = self.usage or Usage()
+        elif not calls and finish_reason == "tool_calls":
+            finish_reason = "stop"
+        members: dict[str, Any] = joined(self.members) or {}
         raw: dict[str, Any] = {
+            **members,
             "id": self.upstream_id,
             "model": self.upstream_model,
             "created": self.created,
             "content": content,
             "finish_reason": finish_reason,
-            "usage": usage.as_dict(),
+            "usage": None if self.usage is None else self.usage.as_dict(),
+            "native_finish_reason": self.native_finish_reason,
+        }
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content if content.strip() else None,
         }
         if calls:
-            raw["tool_calls"] = [call.as_raw() for call in calls]
+            raw["tool_calls"], message["tool_calls"] = raw_calls, portable_calls
+        reasoning = "".join(self.reasoning) or None
+        if reasoning is not None:
+            message["reasoning_content"] = reasoning
+        if self.thinking:
+            message["thinking_blocks"] = thinking_blocks(self.thinking)
+            raw["thinking_blocks"] = thinking_blocks(self.thinking)
+        if items := members.get("reasoning_items"):  # of the Responses API, through LiteLLM
+            message["reasoning_items"] = items
         return LLMResponse(
             content=content,
             provider=self.provider,
             model=self.model,
             finish_reason=finish_reason,
-            tool_calls=parsed_calls,
-            usage=usage,
+            tool_calls=calls,
+            usage=self.usage,
             cost_usd=cost_usd,
             parsed=parsed,
             raw_response=raw,
+            reasoning=reasoning,
+            refusal="".join(self.refusal) or None,
+            annotations=tuple(a for a in self.annotations if isinstance(a, dict)),
+            logprobs=_logprobs(self.logprobs),
+            message=message,
         )
 
     def _emptiness(self, *, limited: bool) -> AnswerError:
@@ -189,6 +154,11 @@ class Assembly:
                 FailureKind.REJECTED,
             )
         return AnswerError("neither content nor tool call", FailureKind.INVALID_RESPONSE)
+
+
+def _logprobs(parts: Sequence[Any]) -> dict[str, Any] | None:
+    found = joined(parts)
+    return found if isinstance(found, dict) and any(found.values()) else None
 
 
 def _parsed(content: str, parser: Callable[[str], Any]) -> Any:

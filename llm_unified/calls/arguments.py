@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from llm_unified.calls.checks import check_messages, check_params, flag_of, name_of, seconds_of
 from llm_unified.calls.formats import response_parser
-from llm_unified.calls.request import Request, json_copy
+from llm_unified.calls.request import Asked, Request, json_copy
 from llm_unified.errors import BadRequestError, ConfigurationError
 from llm_unified.providers import provider_row
 from llm_unified.settings import Settings
@@ -17,8 +16,6 @@ from llm_unified.settings import Settings
 __all__ = ["chat_request", "embedding_request"]
 
 _STREAM_OPTIONS: Final = MappingProxyType({"include_usage": True})
-_NO_NAME: Final = re.compile(r"[\x00-\x1f\x7f?#]|(^|/)\.\.(/|$)")
-"""What would make another path or header of a model's name."""
 
 _KEYS: Final = "set the provider's variable or YAML setting"
 _MOCK: Final = "use llm_unified.testing.Simulator"
@@ -72,74 +69,87 @@ _OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def chat_request(
-    settings: Settings,
     messages: Any,
     params: Mapping[str, Any],
     options: Mapping[str, Any],
     *,
     stream: bool = False,
-) -> Request:
-    """A call for an answer.
+) -> Asked:
+    """A call for an answer. All is copied: what the caller changes afterwards changes nothing.
+
+    What is returned raises ConfigurationError where ``provider`` is not configured.
 
     Raises:
         BadRequestError: naming the argument and what it should be.
-        ConfigurationError: ``provider`` is not configured.
     """
     more, how = _divided(options)
     given = {name: value for name, value in {**params, **more}.items() if value is not None}
     if given.pop("n", 1) != 1:
         raise BadRequestError("n must be 1: one call has one answer; use generate_many for several")
-    if (tools := given.get("tools")) is not None:
-        _check_dicts("tools", tools, '{"type": "function", "function": {…}}')
+    check_params(given)
     parser = None
     wanted = how.get("response_format")
     if wanted is not None:
         given["response_format"], parser = response_parser(wanted)
     if stream:
         given.setdefault("stream_options", _STREAM_OPTIONS)
-    _check_dicts("messages", messages, '{"role": "user", "content": "Hi"}')
+    check_messages(messages)
     accept = how.get("accept")
     if accept is not None and not callable(accept):
         raise BadRequestError(f"accept must be callable, not {type(accept).__name__}")
-    return Request(
-        chain=_chain(settings, how),
-        messages=[_without_our_own(m) for m in json_copy(list(messages), "messages")],
-        params={name: json_copy(value, name) for name, value in given.items()},
-        deadline=_seconds(how, "deadline") or settings.deadline,
-        timeout=_seconds(how, "timeout"),
+    copied = [_without_our_own(m) for m in json_copy(list(messages), "messages")]
+    kept = {name: json_copy(value, name) for name, value in given.items()}
+    deadline, timeout = seconds_of(how, "deadline"), seconds_of(how, "timeout")
+    model, chain_of = name_of(how, "model"), _chain(how)
+    return lambda settings: Request(
+        chain=chain_of(settings),
+        messages=copied,
+        params=kept,
+        deadline=deadline,
+        timeout=timeout,
         stream=stream,
-        model=_model(how.get("model")),
+        model=model,
         accept=accept,
         parser=parser,
     )
 
 
-def embedding_request(settings: Settings, inputs: Any, options: Mapping[str, Any]) -> Request:
+def embedding_request(inputs: Any, options: Mapping[str, Any]) -> Asked:
     """A call for vectors.
+
+    What is returned raises ConfigurationError where no provider of the chain offers embeddings.
 
     Raises:
         BadRequestError: as `chat_request`.
-        ConfigurationError: no provider of the chain offers embeddings.
     """
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not isinstance(texts, Sequence) or not texts or not all(isinstance(t, str) for t in texts):
         raise BadRequestError("inputs must be a text or a list of texts, and not empty")
-    given, how = _divided(options)
-    chain = _chain(settings, how)
-    able = tuple(name for name in chain if provider_row(name).embeds)
-    if not able:
-        raise ConfigurationError(
-            f"none of {', '.join(chain)} offers embeddings; add openai or azure_openai to the chain"
+    more, how = _divided(options)
+    given = {name: value for name, value in more.items() if value is not None}
+    check_params(given)
+    copied, kept = list(texts), {name: json_copy(value, name) for name, value in given.items()}
+    deadline, timeout = seconds_of(how, "deadline"), seconds_of(how, "timeout")
+    model, chain_of = name_of(how, "model"), _chain(how)
+
+    def asked(settings: Settings) -> Request:
+        chain = chain_of(settings)
+        able = tuple(name for name in chain if provider_row(name).embeds)
+        if not able:
+            raise ConfigurationError(
+                f"none of {', '.join(chain)} offers embeddings; add openai or azure_openai to the chain"
+            )
+        return Request(
+            chain=able,
+            messages=copied,
+            params=kept,
+            deadline=deadline,
+            timeout=timeout,
+            operation="embeddings",
+            model=model,
         )
-    return Request(
-        chain=able,
-        messages=list(texts),
-        params={n: json_copy(v, n) for n, v in given.items() if v is not None},
-        deadline=_seconds(how, "deadline") or settings.deadline,
-        timeout=_seconds(how, "timeout"),
-        operation="embeddings",
-        model=_model(how.get("model")),
-    )
+
+    return asked
 
 
 _HOW: Final = (
@@ -158,47 +168,22 @@ def _divided(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     return params, {name: options[name] for name in _HOW if name in options}
 
 
-def _chain(settings: Settings, how: Mapping[str, Any]) -> tuple[str, ...]:
-    chain, provider = settings.chain, how.get("provider")
-    if provider is not None:
-        known = [p.name for p in settings.providers]
-        if provider not in known:
-            raise ConfigurationError(
-                f"provider={provider!r} is not configured; configured are: {', '.join(known)}"
-            )
-        chain = (provider, *(name for name in chain if name != provider))
-    return chain if how.get("fallback", True) and settings.enable_fallback else chain[:1]
+def _chain(how: Mapping[str, Any]) -> Callable[[Settings], tuple[str, ...]]:
+    """Who is asked, in order, under a configuration."""
+    provider, fallback = how.get("provider"), flag_of(how, "fallback")
 
+    def chain_of(settings: Settings) -> tuple[str, ...]:
+        chain = settings.chain
+        if provider is not None:
+            known = [p.name for p in settings.providers]
+            if provider not in known:
+                raise ConfigurationError(
+                    f"provider={provider!r:.80} is not configured; configured are: {', '.join(known)}"
+                )
+            chain = (provider, *(name for name in chain if name != provider))
+        return chain if fallback and settings.enable_fallback else chain[:1]
 
-def _seconds(how: Mapping[str, Any], name: str) -> float | None:
-    value = how.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRequestError(f"{name} must be a number of seconds, not {value!r:.40}")
-    if value <= 0:
-        raise BadRequestError(f"{name} must be more than 0 seconds, not {value!r}")
-    return float(value)
-
-
-def _model(model: Any) -> str | None:
-    if model is None:
-        return None
-    if not isinstance(model, str) or not model.strip():
-        raise BadRequestError(f"model must be the name of a model, not {model!r:.40}")
-    if _NO_NAME.search(model):
-        raise BadRequestError(
-            f"model {model!r:.80} is no model's name: it holds '?', '#', '..' or a control character"
-        )
-    return model
-
-
-def _check_dicts(name: str, value: Any, example: str) -> None:
-    wrong = isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence)
-    if wrong or not all(isinstance(item, Mapping) for item in value):
-        raise BadRequestError(f"{name} must be a list of dicts like {example}")
-    if not value and name == "messages":
-        raise BadRequestError("messages is empty; there is nothing to answer")
+    return chain_of
 
 
 def _without_our_own(message: dict[str, Any]) -> dict[str, Any]:

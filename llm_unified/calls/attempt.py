@@ -3,7 +3,8 @@
     async with PendingAttempt(…) as attempt:
         async with attempt.limit():
             … ask, read, accept …
-        attempt.answered(usage, cost)
+        attempt.usage = …
+        attempt.answered()
     if attempt.failure is not None: …
 
 The block may end by `answered`, by any exception of the wire or of an answer that is none (which becomes
@@ -21,7 +22,7 @@ from typing import Self
 
 from llm_unified.calls.ledger import Ledger
 from llm_unified.calls.request import Request, Trail
-from llm_unified.engine.engine import RefusedLocallyError
+from llm_unified.engine.engine import Engine, RefusedLocallyError
 from llm_unified.engine.incoming import Incoming
 from llm_unified.engine.pieces import AnswerError
 from llm_unified.failures.classify import Facts, Failure, classify
@@ -30,15 +31,7 @@ from llm_unified.response import Attempt, Outcome, Usage
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.exchange import Exchange, WireError
 
-__all__ = ["PendingAttempt", "RejectedError"]
-
-
-class RejectedError(Exception):
-    """The caller turned a good answer down."""
-
-    def __init__(self, reason: str, usage: Usage | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.usage = reason, usage
+__all__ = ["PendingAttempt"]
 
 
 class PendingAttempt:
@@ -50,6 +43,7 @@ class PendingAttempt:
         trail: Trail,
         lease: Lease,
         ledger: Ledger,
+        engine: Engine,
         *,
         seconds: float,
         own_limit: bool = False,
@@ -59,7 +53,7 @@ class PendingAttempt:
         ``own_limit``: the caller set that limit, shorter than the configured one.
         """
         self.request, self.lease, self._trail, self._ledger = request, lease, trail, ledger
-        self.seconds, self._own_limit = seconds, own_limit
+        self.seconds, self._own_limit, self._engine = seconds, own_limit, engine
         self.deployment = lease.deployment
         self.model = request.model_for(self.deployment)
         self.exchange = Exchange()
@@ -67,15 +61,14 @@ class PendingAttempt:
         self.first_token: float | None = None
         """Seconds until the first content of a stream."""
         self.usage: Usage | None = None
-        """Tokens, as soon as they are known; a rejected answer was paid for, too."""
-        self.cost: float | None = None
+        """Tokens, as soon as they are known; what is rejected or breaks off was paid for, too."""
+        self._priced: Usage | None = None
+        self._cost: float | None = None
         self.adapted: list[str] = []
         """What of the request was changed for this vendor."""
         self.accepting = False
         """The caller is looking at the answer."""
         self.failure: Failure | None = None
-        self.was_stale = False
-        """A kept connection broke before any byte came: nobody's failure, and worth a fresh one."""
         self._began = time.monotonic()
         self._settled = self._kept = False
 
@@ -88,6 +81,14 @@ class PendingAttempt:
     def elapsed(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self._began
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars so far; ``None`` when tokens or price are unknown."""
+        if self._priced is not self.usage:
+            self._priced = self.usage
+            self._cost = self._engine.price(self.deployment, self.model, self.usage)
+        return self._cost
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,8 +170,7 @@ class PendingAttempt:
         self.failure = failure
         self._trail.cause = _foreign(error)
         attempt = self._record("failed", failure)
-        self.was_stale = self.exchange.stale
-        if self.was_stale or not attempt.sent:
+        if attempt.stale or not attempt.sent:
             self._ledger.released(self.lease, attempt, counted=self.request.counted)
             return
         self._ledger.failed(
@@ -197,6 +197,7 @@ class PendingAttempt:
             usage=self.usage,
             cost_usd=self.cost,
             sent=exchange.requests > 0,
+            stale=outcome == "failed" and exchange.stale,
             adapted=tuple(self.adapted),
         )
         if self.adapted:
@@ -209,13 +210,11 @@ class PendingAttempt:
     def _failure_of(self, error: Exception) -> Failure | None:
         """``None``: it is the caller's own exception."""
         exchange = self.exchange
-        if isinstance(error, RejectedError):
-            return Failure(K.REJECTED, error.reason, exchange.status)
         if isinstance(error, AnswerError):
             self.usage = self.usage or error.usage
-            if error.kind is not None:
-                return Failure(error.kind, error.reason, exchange.status)
-            return self._classified(error.reason)
+            if error.kind is None:
+                return self._classified(error.reason)
+            return Failure(error.kind, error.reason, exchange.status)
         if isinstance(error, WireError):
             return self._classified(exchange.reason)
         if isinstance(error, TimeoutError):

@@ -11,12 +11,14 @@ from typing import Any, Final
 from llm_unified.calls.attempt import PendingAttempt
 from llm_unified.calls.budget import attempt_budget
 from llm_unified.calls.ledger import Ledger
+from llm_unified.calls.limits import Limits
 from llm_unified.calls.outcome import nobody_answered, refused
 from llm_unified.calls.request import Request, Trail
 from llm_unified.engine.engine import Engine
 from llm_unified.errors import AllProvidersFailedError, ServiceClosedError
 from llm_unified.failures.classify import Failure
 from llm_unified.failures.table import KEY_KINDS, TRANSIENT
+from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
 from llm_unified.response import FailureKind as K
@@ -54,7 +56,13 @@ class Chain:
         """
         self.request, self.engine = request, engine
         self.settings = engine.settings
-        self.trail = Trail(request.deadline)
+        first = request.chain[0]
+        self.limits = Limits(
+            request,
+            self.settings,
+            lambda provider: engine.reasons(provider, request.model if provider == first else None),
+        )
+        self.trail = Trail(self.limits.deadline)
         self.pools = pools
         self._rotation, self._ledger = rotation, ledger
         self._sleep, self._closed, self._superseded = sleep, closed, superseded
@@ -81,6 +89,7 @@ class Chain:
                     break
                 await self._sleep(pause)
                 self.trail.credentials.clear()
+                self._last_resort = True  # their failure may just have opened the breaker
             if await self._walk(order, work):
                 return self._result
         if self.trail.remaining > 0.0 and (order := self._last_resorts()):
@@ -98,7 +107,7 @@ class Chain:
     async def _awake(self) -> tuple[str, ...]:
         """Those of the chain that do not cool down; if all do, the one that is back soonest."""
         chain = self.request.chain
-        awake = tuple(name for name in chain if self._rotation.available(name))
+        awake = tuple(name for name in chain if self._available(name))
         if awake:
             return awake
         soonest = self._rotation.soonest(chain)
@@ -109,13 +118,19 @@ class Chain:
             if wait >= self.trail.remaining:
                 raise AllProvidersFailedError(
                     f"every provider asked to be left alone; the first is back in {wait:.1f} s, "
-                    f"after this call's deadline of {self.request.deadline:g} s",
+                    f"after this call's deadline of {self.trail.deadline:g} s",
                     retry_after=wait,
                 )
             await self._sleep(wait)
         self._soonest = name
         others = (other for other in chain if other != name)
-        return (name, *filter(self._rotation.available, others))
+        return (name, *filter(self._available, others))
+
+    def _available(self, provider: str) -> bool:
+        """One that a reload took away meanwhile is still this call's."""
+        if self._rotation.available(provider):
+            return True
+        return self._superseded() and not self._rotation.state(provider)
 
     def _worth_again(self) -> tuple[str, ...]:
         last = {a.provider: a.kind for a in self.trail.attempts}
@@ -159,7 +174,7 @@ class Chain:
             failure = attempt.failure
             if failure is None:
                 return True
-            if attempt.was_stale and not fresh:
+            if self.trail.attempts[-1].stale and not fresh:
                 fresh = True
                 continue
             fresh = False
@@ -169,18 +184,25 @@ class Chain:
     def _lease(self, provider: str, stale: PendingAttempt | None) -> Lease | None:
         if stale is not None:
             return self._rotation.lease(stale.deployment)
-        if self._superseded():  # this call knows the deployments of its own configuration only
-            own = (d for d in self.engine.deployments.values() if d.provider == provider)
-            left = (d for d in own if d.credential not in self.trail.credentials)
-            deployment = next(left, None)
-            return None if deployment is None else self._rotation.lease(deployment)
-        return self._rotation.acquire(
-            provider,
-            budget=self._seconds(provider)[0] + _PROBE_MARGIN_SECONDS,
-            without=frozenset(self.trail.credentials),
-            soonest=provider == self._soonest,
-            last_resort=self._last_resort,
-        )
+        if not self._superseded():
+            lease = self._rotation.acquire(
+                provider,
+                budget=self._seconds(provider)[0] + _PROBE_MARGIN_SECONDS,
+                without=frozenset(self.trail.credentials),
+                soonest=provider == self._soonest,
+                last_resort=self._last_resort,
+            )
+            if lease is None or self._is_own(lease.deployment):
+                return lease
+            lease.released()  # a reload came in between
+        # This call knows the deployments of its own configuration only.
+        own = (d for d in self.engine.deployments.values() if d.provider == provider)
+        left = (d for d in own if d.credential not in self.trail.credentials)
+        deployment = next(left, None)
+        return None if deployment is None else self._rotation.lease(deployment)
+
+    def _is_own(self, deployment: Deployment) -> bool:
+        return self.engine.deployments.get(deployment.id) is deployment
 
     def _begin(self, lease: Lease) -> PendingAttempt:
         """Set the limit.
@@ -197,20 +219,20 @@ class Chain:
             lease.released()
             raise self._nobody()
         return PendingAttempt(
-            request, trail, lease, self._ledger, seconds=seconds, own_limit=own_limit
+            request, trail, lease, self._ledger, self.engine, seconds=seconds, own_limit=own_limit
         )
 
     def _seconds(self, provider: str) -> tuple[float, bool]:
         """How long one attempt at it may take, and whether that is the caller's own limit."""
-        configured = self.settings.provider(provider).timeout or self.settings.timeout
+        configured = self.limits.attempt(provider)
         asked = self.request.timeout
         later = len(self._order) - 1 - self._order.index(provider)
         seconds = attempt_budget(
             timeout=asked or configured, remaining=self.trail.remaining, later=later
         )
         if self.request.stream:
-            configured = min(configured, self.settings.first_token_timeout)
-            seconds = min(seconds, self.settings.first_token_timeout)
+            first_token = self.limits.first_token(provider)
+            configured, seconds = min(configured, first_token), min(seconds, first_token)
         return seconds, asked is not None and seconds == asked < configured
 
     def most_seconds(self, attempt: PendingAttempt) -> float:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from llm_unified.calls.answer import Assembly
-from llm_unified.calls.attempt import PendingAttempt, RejectedError
+from llm_unified.calls.attempt import PendingAttempt
 from llm_unified.calls.chain import Chain
 from llm_unified.calls.request import json_copy
 from llm_unified.calls.vectors import embedding_of
 from llm_unified.engine.incoming import Incoming
+from llm_unified.engine.pieces import AnswerError
 from llm_unified.response import Embedding, LLMResponse
+from llm_unified.response import FailureKind as K
 
 __all__ = ["accepted", "complete", "embed", "finished", "opened"]
 
@@ -63,7 +65,6 @@ async def embed(chain: Chain) -> Embedding:
                 data, count=len(texts), provider=attempt.deployment.provider, model=attempt.model
             )
         attempt.usage = found.usage
-        attempt.cost = chain.engine.price(attempt.deployment, attempt.model, found.usage)
         attempt.answered()
         return replace(found, cost_usd=attempt.cost)
 
@@ -74,7 +75,7 @@ async def embed(chain: Chain) -> Embedding:
 async def opened(chain: Chain, attempt: PendingAttempt, *, fresh: bool) -> Incoming:
     """The answer to the call's request, once its headers came.
 
-    Translations change what they are given, and the next provider needs it whole: so each gets a copy.
+    Translations change what they are given, and the next provider needs it as it was: each gets its own.
     """
     request = chain.request
     attempt.incoming = incoming = await chain.engine.open(
@@ -99,7 +100,6 @@ def finished(chain: Chain, attempt: PendingAttempt, assembly: Assembly) -> LLMRe
     """
     request = chain.request
     attempt.usage = assembly.usage
-    attempt.cost = chain.engine.price(attempt.deployment, attempt.model, assembly.usage)
     return assembly.finish(
         cost_usd=attempt.cost,
         parser=request.parser,
@@ -112,7 +112,7 @@ async def accepted(attempt: PendingAttempt, response: LLMResponse) -> None:
     """Ask the caller's ``accept``; what it raises goes to the caller as it is.
 
     Raises:
-        RejectedError: it said no, or took longer than the attempt may.
+        AnswerError: it said no, or took longer than the attempt may.
     """
     accept = attempt.request.accept
     if accept is None:
@@ -126,6 +126,6 @@ async def accepted(attempt: PendingAttempt, response: LLMResponse) -> None:
         attempt.rejected(f"accept() raised {type(error).__name__}")
         raise
     if not verdict:
-        raise RejectedError("accept() said no")
+        raise AnswerError("accept() said no", K.REJECTED)
     if attempt.elapsed > attempt.seconds:  # a blocking one cannot be interrupted
-        raise RejectedError(f"accept() was not done within {attempt.seconds:.2f} s")
+        raise AnswerError(f"accept() was not done within {attempt.seconds:.2f} s", K.REJECTED)

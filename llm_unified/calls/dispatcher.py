@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from llm_unified.calls.chain import Chain
 from llm_unified.calls.ledger import Ledger
-from llm_unified.calls.request import Request
+from llm_unified.calls.request import Asked
 from llm_unified.engine.engine import Engine
-from llm_unified.forksafe import ForkSafeLock
+from llm_unified.forksafe import ForkSafeLock, after_fork
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.rotation import Rotation
@@ -52,21 +52,27 @@ class Dispatcher:
         self._busy: Counter[Engine] = Counter()
         self.enough_tokens: dict[str, int] = {}
         """Endpoints that refused a ping for one token, and what they get instead (`ping`)."""
+        after_fork(self)
 
     @property
     def settings(self) -> Settings:
         return self.engine.settings
 
     @contextlib.asynccontextmanager
-    async def chain(self, request: Request) -> AsyncIterator[Chain]:
-        """The chain of one call, which keeps its configuration and connections until it is over."""
-        pools = await self.connections.here()
-        if self.ledger.fleet is not None:
-            await self.ledger.fleet.refresh(self.engine.deployments, self.rotation)
+    async def chain(self, asked: Asked) -> AsyncIterator[Chain]:
+        """The chain of one call, which keeps its configuration and connections until it is over.
+
+        Raises:
+            ConfigurationError: the request names a provider that this configuration does not have.
+        """
         with self._lock:
             engine = self.engine
             self._busy[engine] += 1
         try:
+            request = asked(engine.settings)
+            pools = await self.connections.here()
+            if self.ledger.fleet is not None:
+                await self.ledger.fleet.refresh(engine.deployments, self.rotation)
             yield Chain(
                 request,
                 engine,
@@ -97,7 +103,13 @@ class Dispatcher:
     # -- another configuration -------------------------------------------------------------------
 
     def replace(self, engine: Engine) -> None:
-        """Calls from now on go to ``engine``; those under way end where they are."""
+        """Calls from now on go to ``engine``; those under way end where they are.
+
+        Raises:
+            ConfigurationError: Redis cannot be used; nothing has changed.
+        """
+        same_fleet = engine.settings.redis_url == self.settings.redis_url
+        fleet = self.ledger.fleet if same_fleet else _fleet(engine.settings)  # may raise: first
         for deployment in engine.changed(self.engine):
             self.rotation.forget(deployment)
         self.rotation.replace(
@@ -105,10 +117,8 @@ class Dispatcher:
             threshold=engine.settings.failure_threshold,
             cooldown=engine.settings.cooldown,
         )
-        if engine.settings.redis_url != self.settings.redis_url:
-            self.ledger.fleet = _fleet(engine.settings)
         with self._lock:
-            self.engine = engine
+            self.engine, self.ledger.fleet = engine, fleet
         self._retire()
 
     def _retire(self) -> None:
@@ -116,6 +126,10 @@ class Dispatcher:
         with self._lock:
             needed = {self.engine, *(engine for engine, calls in self._busy.items() if calls)}
         self.connections.retire(frozenset().union(*(engine.connection_keys for engine in needed)))
+
+    def after_fork(self) -> None:
+        """In the child: the calls under way are the parent's."""
+        self._busy.clear()
 
     async def aclose(self) -> None:
         """Close all sockets, in whatever loops they are; calls under way end."""

@@ -1,4 +1,4 @@
-"""``response_format``: what callers give → what a vendor is told, and the parser of what comes back."""
+"""``response_format``: what callers give → what a vendor is sent, and the parser of what comes back."""
 
 from __future__ import annotations
 

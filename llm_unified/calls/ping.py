@@ -50,7 +50,22 @@ _SERVER_ERROR: Final = 500
 async def ping(
     dispatcher: Dispatcher, lease: Lease, probe: Probe, *, seconds: float = PING_TIMEOUT_SECONDS
 ) -> Attempt:
-    """Ask the deployment of this lease; the attempt, however it ended. Raises nothing of its own."""
+    """Ask the deployment of this lease; the attempt, however it ended. Raises nothing of its own.
+
+    If the connection had broken while idle, once more over a fresh one.
+    """
+    ended = await _ask(dispatcher, lease, probe, seconds, fresh=False)
+    if ended.stale:
+        again = dispatcher.rotation.lease(lease.deployment, budget=seconds)
+        ended = await _ask(dispatcher, again, probe, seconds, fresh=True)
+    if ended.kind is K.BAD_REQUEST:
+        dispatcher.enough_tokens[lease.deployment.endpoint] = _SOME_TOKENS
+    return ended
+
+
+async def _ask(
+    dispatcher: Dispatcher, lease: Lease, probe: Probe, seconds: float, *, fresh: bool
+) -> Attempt:
     deployment = lease.deployment
     limit = min(seconds, dispatcher.timeout_of(deployment.provider))
     tokens = dispatcher.enough_tokens.get(deployment.endpoint, _ONE_TOKEN)
@@ -62,20 +77,19 @@ async def ping(
         operation="ping",
     )
     trail = Trail(limit)
-    attempt = PendingAttempt(request, trail, lease, dispatcher.ledger, seconds=limit)
+    attempt = PendingAttempt(
+        request, trail, lease, dispatcher.ledger, dispatcher.engine, seconds=limit
+    )
     pool = await dispatcher.pool_of(deployment)
     async with attempt:
         if probe == "completion" or pool is None:
-            await _complete(dispatcher, attempt)
+            await _complete(dispatcher, attempt, fresh=fresh)
         else:
-            await _list_models(dispatcher, attempt)
-    told = trail.attempts[-1]
-    if told.kind is K.BAD_REQUEST:
-        dispatcher.enough_tokens[deployment.endpoint] = _SOME_TOKENS
-    return told
+            await _list_models(dispatcher, attempt, fresh=fresh)
+    return trail.attempts[-1]
 
 
-async def _complete(dispatcher: Dispatcher, attempt: PendingAttempt) -> None:
+async def _complete(dispatcher: Dispatcher, attempt: PendingAttempt, *, fresh: bool) -> None:
     deployment, engine = attempt.deployment, dispatcher.engine
     async with attempt.limit():
         attempt.incoming = incoming = await engine.open(
@@ -86,15 +100,15 @@ async def _complete(dispatcher: Dispatcher, attempt: PendingAttempt) -> None:
             stream=False,
             exchange=attempt.exchange,
             pool=await dispatcher.pool_of(deployment),
+            fresh=fresh,
         )
         assembly = Assembly(deployment.provider, attempt.model)
         assembly.add(await incoming.whole())
     attempt.usage = assembly.usage
-    attempt.cost = engine.price(deployment, attempt.model, assembly.usage)
     attempt.answered()
 
 
-async def _list_models(dispatcher: Dispatcher, attempt: PendingAttempt) -> None:
+async def _list_models(dispatcher: Dispatcher, attempt: PendingAttempt, *, fresh: bool) -> None:
     """What a refusal says beside the key (a key may lack the right to list) proves the connection."""
     deployment, engine, exchange = attempt.deployment, dispatcher.engine, attempt.exchange
     pool = await dispatcher.pool_of(deployment)
@@ -102,7 +116,7 @@ async def _list_models(dispatcher: Dispatcher, attempt: PendingAttempt) -> None:
     _, url, headers = models_request(deployment.row.protocol, engine.params_of(deployment))
     try:
         async with attempt.limit():
-            reply = await pool.send(get(url, headers), exchange)
+            reply = await pool.send(get(url, headers), exchange, fresh=fresh)
             await reply.aclose()
     except WireError:
         if exchange.status is None:

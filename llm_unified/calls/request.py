@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 from llm_unified.errors import BadRequestError
 from llm_unified.pool.deployments import Deployment
 from llm_unified.response import Attempt, LLMResponse
+from llm_unified.settings import Settings
 
-__all__ = ["Operation", "Request", "Trail", "json_copy"]
+__all__ = ["Asked", "Operation", "Request", "Trail", "json_copy"]
 
 Operation = Literal["chat", "embeddings", "ping"]
 _DEEPEST: Final = 100
@@ -27,8 +28,8 @@ class Request:
     messages: Sequence[Any] = field(repr=False)
     """Conversation; texts, for embeddings."""
     params: Mapping[str, Any] = field(repr=False)
-    deadline: float
-    """Seconds for the whole call."""
+    deadline: float | None = None
+    """Seconds for the whole call; ``None``: as configured."""
     timeout: float | None = None
     """Seconds for one attempt; ``None``: as configured."""
     operation: Operation = "chat"
@@ -46,10 +47,12 @@ class Request:
 
     def model_for(self, deployment: Deployment) -> str:
         """What this deployment is asked for: the call's own model, if it is meant for its provider."""
-        if self.model is not None:
-            if self.operation == "embeddings" or deployment.provider == self.chain[0]:
-                return self.model
-        return deployment.model
+        meant = self.operation == "embeddings" or deployment.provider == self.chain[0]
+        return self.model if self.model is not None and meant else deployment.model
+
+
+Asked = Callable[[Settings], Request]
+"""A caller's arguments, checked and copied; what they mean under the configuration of the call's begin."""
 
 
 @dataclass(slots=True)
@@ -69,11 +72,6 @@ class Trail:
     def remaining(self) -> float:
         """Seconds until the deadline; negative behind it."""
         return self.started + self.deadline - time.monotonic()
-
-    @property
-    def failed_providers(self) -> set[str]:
-        """Those that failed for a reason of their own (not by what was asked of them)."""
-        return {a.provider for a in self.attempts if a.kind is not None and a.sent}
 
 
 def json_copy(value: Any, name: str, depth: int = 0) -> Any:

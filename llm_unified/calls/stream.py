@@ -1,7 +1,8 @@
 """One attempt that answers in pieces: primed before it is shown, watched to its end, closed at once.
 
 It is finished only when a finish reason came *and* the protocol's end marker went over the wire. Any event
-is a sign of life: pings, thinking and empty pieces reset the idle limit, before and after the first content.
+is a sign of life: pings and empty pieces reset the idle limit, before and after the first content. What the
+model thinks aloud is content in this sense: it is shown, and from then on nobody else is asked.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class LiveStream:
     def __init__(self, chain: Chain, attempt: PendingAttempt) -> None:
         self._chain, self._attempt = chain, attempt
         self._assembly = Assembly(attempt.deployment.provider, attempt.model)
-        self._idle = chain.settings.stream_idle_timeout
+        self._idle = chain.limits.idle(attempt.deployment.provider)
         self._batches: AsyncIterator[list[Piece]] | None = None
         self._ready: list[StreamChunk] = []
         self.response: LLMResponse | None = None
@@ -38,7 +39,7 @@ class LiveStream:
 
     @classmethod
     async def open(cls, chain: Chain) -> LiveStream:
-        """Ask the chain until somebody's first content or tool delta came.
+        """Ask the chain until somebody's first content, tool or reasoning delta came.
 
         Raises:
             LLMError: see the failure table.
@@ -66,6 +67,7 @@ class LiveStream:
             self._batches = incoming.batches()
             async for pieces in self._batches:
                 self._show(pieces)
+                attempt.usage = self._assembly.usage  # a vendor may count as it goes
                 if self._ready:
                     break
                 timer.reschedule(min(loop.time() + self._idle, latest))
@@ -79,7 +81,6 @@ class LiveStream:
 
     def _emptiness(self) -> AnswerError:
         assembly, exchange = self._assembly, self._attempt.exchange
-        self._attempt.usage = assembly.usage
         try:  # refused, or the caller's number of tokens was too small
             finished(self._chain, self._attempt, assembly)
         except AnswerError as error:
@@ -96,12 +97,15 @@ class LiveStream:
         async with self._attempt:
             for chunk in self._ready:
                 yield chunk
-            async with contextlib.aclosing(self._watched()) as batches:
-                async for pieces in batches:
-                    for piece in pieces:
-                        shown = self._assembly.add(piece)
-                        if shown is not None:
-                            yield shown
+            try:
+                async with contextlib.aclosing(self._watched()) as batches:
+                    async for pieces in batches:
+                        for piece in pieces:
+                            shown = self._assembly.add(piece)
+                            if shown is not None:
+                                yield shown
+            finally:  # however it ends, this much was paid for
+                self._attempt.usage = self._assembly.usage
             await self._finish()
         if self._attempt.failure is not None:
             raise self._interrupted()
@@ -131,7 +135,6 @@ class LiveStream:
         """
         attempt, assembly = self._attempt, self._assembly
         assert attempt.incoming is not None  # noqa: S101 - it was opened
-        attempt.usage = assembly.usage
         if not attempt.incoming.complete:
             raise AnswerError("stream ended without its end marker")
         response = finished(self._chain, attempt, assembly)
@@ -154,7 +157,7 @@ class LiveStream:
             f"the stream broke after its first content: {attempts[-1]}",
             kind=failure.kind,
             partial_text=self._assembly.content,
-            tool_calls=self._assembly.deltas(),
+            tool_calls=self._assembly.calls.deltas(),
             usage=self._assembly.usage,
             attempts=attempts,
         )

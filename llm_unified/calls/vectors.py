@@ -8,7 +8,8 @@ import math
 import struct
 from typing import Any
 
-from llm_unified.engine.pieces import AnswerError, usage_of
+from llm_unified.engine.pieces import AnswerError
+from llm_unified.engine.usage import openai_usage
 from llm_unified.failures.envelope import of_event
 from llm_unified.response import Embedding, Usage
 from llm_unified.response import FailureKind as K
@@ -25,7 +26,7 @@ def embedding_of(data: Any, *, count: int, provider: str, model: str) -> Embeddi
     rows = data.get("data") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows:
         raise AnswerError("no embeddings", error=of_event(data))
-    usage = usage_of(data.get("usage")) or Usage()
+    usage = openai_usage(data.get("usage"))
     vectors: dict[int, tuple[float, ...]] = {}
     for place, row in enumerate(rows):
         if not isinstance(row, dict):
@@ -46,7 +47,7 @@ def embedding_of(data: Any, *, count: int, provider: str, model: str) -> Embeddi
     )
 
 
-def _vector(value: Any, usage: Usage) -> tuple[float, ...]:
+def _vector(value: Any, usage: Usage | None) -> tuple[float, ...]:
     if isinstance(value, str):  # base64 of little-endian float32 (OpenAI API reference)
         try:
             raw = base64.b64decode(value, validate=True)
@@ -64,5 +65,5 @@ def _vector(value: Any, usage: Usage) -> tuple[float, ...]:
     return vector
 
 
-def _broken(reason: str, usage: Usage) -> AnswerError:
+def _broken(reason: str, usage: Usage | None) -> AnswerError:
     return AnswerError(reason, K.INVALID_RESPONSE, usage=usage)

@@ -148,8 +148,7 @@ def _signature(response: LLMResponse) -> str:
     ]
     if last.first_token_seconds is not None:
         parts.append(f"first token {milliseconds(last.first_token_seconds)}")
-    if response.usage.total_tokens:
-        usage = response.usage
+    if usage := response.usage:
         parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens")
     if response.cost_usd is not None:
         parts.append(f"${response.cost_usd:.6f}")
@@ -164,7 +163,7 @@ def _as_data(response: LLMResponse) -> dict[str, Any]:
         "provider": response.provider,
         "model": response.model,
         "finish_reason": response.finish_reason,
-        "usage": response.usage.as_dict(),
+        "usage": response.usage.as_dict() if response.usage else None,
         "cost_usd": response.cost_usd,
         "attempts": [asdict(attempt) for attempt in response.attempts],
     }

@@ -27,9 +27,8 @@ _CLIENT_TIMEOUT_SECONDS: Final = 6000.0  # never reached: attempts are bounded b
 _NOT_SENT_ON: Final = frozenset(
     {"host", "content-length", "connection", "accept", "accept-encoding"}
 )
-_STATUS_OF_A_FAULT: Final = (
-    599  # unassigned: LiteLLM takes it for a server error, we look at the facts
-)
+_STATUS_OF_A_FAULT: Final = 599
+"""Unassigned: LiteLLM takes it for a server error, we look at the facts."""
 
 
 def client_over(

@@ -1,9 +1,9 @@
 """The way through LiteLLM's `completion()`, for what has no plan.
 
-That is: vendors that only YAML names, models that LiteLLM asks over another API (the Responses bridge), and
-every call while the application has LiteLLM callbacks of its own registered (Langfuse, …), which only
-`completion()` serves. The four vendors' bytes go over our wire all the same (`bridge`). Other vendors use
-LiteLLM's own clients and are classified by its exceptions.
+That is: vendors that only YAML names, models that LiteLLM asks over the Responses API, and every call while
+the application has LiteLLM callbacks of its own registered (Langfuse, …), which only `completion()` serves.
+Those of the four vendors go over our wire all the same (`bridge`). For the others LiteLLM takes no client of
+ours: it uses its own, and what happened is known by its exceptions.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import yarl
 
 from llm_unified.engine.bridge import client_over
 from llm_unified.engine.imports import Router, litellm
-from llm_unified.engine.objects import piece_of, usage_of
-from llm_unified.engine.pieces import AnswerError, Piece
+from llm_unified.engine.objects import piece_of
+from llm_unified.engine.pieces import AnswerError, Piece, without_helper
+from llm_unified.engine.usage import litellm_usage
 from llm_unified.failures.envelope import read_error
 from llm_unified.response import FailureKind as K
 from llm_unified.vendors import Vendor
@@ -67,6 +68,8 @@ async def by_completion(
 ) -> ClassicAnswer:
     """One request; its answer. ``messages`` and ``params`` are changed.
 
+    ``pool``: our connections; ``None``: LiteLLM's own, where it takes no other.
+
     Raises:
         WireError: refused or broken; ``exchange`` says how.
     """
@@ -81,7 +84,7 @@ async def by_completion(
         result = await litellm.acompletion(
             **deployment_params,
             **params,
-            stream=stream,
+            **({"stream": True} if stream else {}),  # a `false` would be sent
             client=client,
             timeout=_CLIENT_TIMEOUT_SECONDS,
             max_retries=0,
@@ -89,7 +92,9 @@ async def by_completion(
             drop_params=True,
             _skip_mcp_handler=True,  # else `tools=` needs the mcp package
         )
-    return ClassicAnswer(result, exchange, verified=client is not None)
+    return ClassicAnswer(
+        result, exchange, verified=client is not None, json_mode="response_format" in params
+    )
 
 
 async def embed(
@@ -120,9 +125,14 @@ async def embed(
 class ClassicAnswer:
     """LiteLLM's answer object, or its stream, as an `Incoming`."""
 
-    def __init__(self, result: Any, exchange: Exchange, *, verified: bool) -> None:
-        """``verified``: its events came over our wire, so the end marker was looked for."""
+    def __init__(self, result: Any, exchange: Exchange, *, verified: bool, json_mode: bool) -> None:
+        """``verified``: its events came over our wire, so the end marker was looked for.
+
+        ``json_mode``: LiteLLM may have asked for JSON by its helper tool.
+        """
         self._result, self._exchange, self._verified = result, exchange, verified
+        self._json_mode = json_mode
+        self._helpers: set[int | None] = set()
 
     @property
     def complete(self) -> bool:
@@ -134,16 +144,20 @@ class ClassicAnswer:
         return finished and (self._exchange.ended or not self._verified)
 
     async def whole(self) -> Piece:
-        return piece_of(self._result, part="message")
+        return self._read(self._result, part="message")
+
+    def _read(self, answer: Any, *, part: str) -> Piece:
+        piece = piece_of(answer, part=part)
+        return without_helper(piece, self._helpers) if self._json_mode else piece
 
     async def batches(self) -> AsyncIterator[list[Piece]]:
         with _classified(self._exchange):
             async for chunk in self._result:
-                piece = piece_of(chunk, part="delta")
+                piece = self._read(chunk, part="delta")
                 if piece.usage is None:  # not asked for on the wire: it is in the last chunk
                     hidden = getattr(chunk, "_hidden_params", None) or {}
                     if hidden.get("usage") is not None:
-                        piece.usage = usage_of(hidden["usage"])
+                        piece.usage = litellm_usage(hidden["usage"])
                 yield [piece]
 
     async def aclose(self) -> None:

@@ -50,8 +50,11 @@ class Engine:
         self._plans: dict[tuple[str, str], Plan | None] = {}
         self._takes: dict[tuple[str, str], Takes | None] = {}
         self._prices: dict[tuple[str, str], PriceList] = {}
+        self._reasoning: dict[tuple[str, str | None], bool] = {}
         self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
         self._router = FallbackRouter(model_list)
+        self._litellm_connects = False
+        """LiteLLM has made clients of its own."""
 
     # -- who and how -----------------------------------------------------------------------------
 
@@ -103,12 +106,9 @@ class Engine:
             return None
         own = model == deployment.model
         info = self._entries[deployment.id]["model_info"]
-        made = Plan(
-            vendor,
-            self._params(deployment, model),
-            info.get("base_model") if own else None,
+        return Plan(
+            vendor, self._params(deployment, model), info.get("base_model") if own else None
         )
-        return None if made.bridged else made
 
     def _params(self, deployment: Deployment, model: str) -> dict[str, Any]:
         params = self.params_of(deployment)
@@ -178,7 +178,9 @@ class Engine:
             notes += adapted.notes
         planned = self._plan(deployment, model)
         incoming: Incoming
-        if planned is None or pool is None or application_listens() or not planned.serves(params):
+        bridged = planned is not None and not planned.serves(params)
+        if planned is None or pool is None or bridged or application_listens():
+            self._litellm_connects |= bridged or pool is None
             incoming = await by_completion(
                 vendor_of(deployment.row),
                 self._params(deployment, model),
@@ -186,7 +188,7 @@ class Engine:
                 params,
                 stream=stream,
                 exchange=exchange,
-                pool=pool,
+                pool=None if bridged else pool,
             )
         else:
             prepared = await _prepare(planned, messages, params, stream=stream)
@@ -222,6 +224,7 @@ class Engine:
         """
         planned = self._plan(deployment, model)
         if planned is None or pool is None or application_listens():
+            self._litellm_connects = True
             return await embed_by_litellm(self._params(deployment, model), texts, params, exchange)
         try:
             request = planned.embedding(texts, params)
@@ -241,6 +244,9 @@ class Engine:
             return None
         if deployment.priced:
             return deployment.cost(usage)
+        return self._price_list(deployment, model).cost(usage)
+
+    def _price_list(self, deployment: Deployment, model: str) -> PriceList:
         key = (deployment.id, model)
         found = self._prices.get(key)
         if found is None:
@@ -249,7 +255,23 @@ class Engine:
                 model
             )
             found = self._prices[key] = PriceList.of(name, name.partition("/")[0])
-        return found.cost(usage)
+        return found
+
+    def reasons(self, provider: str, model: str | None) -> bool:
+        """Whether this provider thinks before it answers, without being asked to.
+
+        ``model``: ``None`` is what is configured. Anthropic's models think only where ``thinking`` asks for it
+        (Anthropic API reference, "Extended thinking").
+        """
+        key = (provider, model)
+        found = self._reasoning.get(key)
+        if found is None:
+            own = [d for d in self.deployments.values() if d.provider == provider]
+            found = self._reasoning[key] = any(
+                d.row.protocol != "anthropic" and self._price_list(d, model or d.model).reasons
+                for d in own
+            )
+        return found
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -264,8 +286,8 @@ class Engine:
             self.price(deployment, deployment.model, Usage(1, 1, 2))
 
     async def aclose(self) -> None:
-        """Close the clients that LiteLLM made by itself, if a provider needed them."""
-        if any(d.row.protocol == "other" for d in self.deployments.values()):
+        """Close the clients that LiteLLM made by itself, if it did."""
+        if self._litellm_connects:
             await close_clients()
 
 

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llm_unified.engine.pieces import (
     AnswerError,
     CallPiece,
     Piece,
     call_of,
-    count,
     optional_text,
     text_of,
 )
-from llm_unified.response import Usage
+from llm_unified.engine.usage import litellm_usage
 
-__all__ = ["piece_of", "usage_of"]
+__all__ = ["piece_of"]
 
 
-def usage_of(raw: Any) -> Usage | None:
-    """Tokens from LiteLLM's ``Usage``."""
-    if raw is None:
-        return None
-    prompt, completion = (
-        count(getattr(raw, "prompt_tokens", 0)),
-        count(getattr(raw, "completion_tokens", 0)),
-    )
-    asked = getattr(raw, "prompt_tokens_details", None)
-    answered = getattr(raw, "completion_tokens_details", None)
-    return Usage(
-        prompt,
-        completion,
-        count(getattr(raw, "total_tokens", 0)) or prompt + completion,
-        cached_tokens=count(getattr(asked, "cached_tokens", 0)),
-        cache_write_tokens=count(getattr(asked, "cache_creation_tokens", 0)),
-        reasoning_tokens=count(getattr(answered, "reasoning_tokens", 0)),
-    )
+_MEMBERS: Final = (
+    *("reasoning_content", "thinking_blocks", "reasoning_items", "refusal", "annotations", "audio"),
+)
+"""What LiteLLM's messages have beside content and tool calls."""
 
 
 def piece_of(answer: Any, *, part: str) -> Piece:
@@ -48,7 +33,7 @@ def piece_of(answer: Any, *, part: str) -> Piece:
         getattr(answer, "id", None),
         getattr(answer, "model", None),
         getattr(answer, "created", None),
-        usage=usage_of(getattr(answer, "usage", None)),
+        usage=litellm_usage(getattr(answer, "usage", None)),
     )
     choices: Any = getattr(answer, "choices", None)
     said = getattr(choices[0], part, None) if choices else None
@@ -56,18 +41,28 @@ def piece_of(answer: Any, *, part: str) -> Piece:
         if part == "message":
             raise AnswerError("no choices", usage=piece.usage)
         return piece
-    piece.finish_reason = optional_text(choices[0].finish_reason)
-    piece.logprobs = getattr(choices[0], "logprobs", None)
+    piece.finish_reason = piece.native_finish_reason = optional_text(choices[0].finish_reason)
     piece.text = text_of(said.content, "content")
-    piece.reasoning = getattr(said, "reasoning_content", None) or ""
-    piece.thinking = getattr(said, "thinking_blocks", None) or ()
+    piece.logprobs = _plain(getattr(choices[0], "logprobs", None))
     specific = getattr(said, "provider_specific_fields", None) or {}
-    piece.refusal = getattr(said, "refusal", None) or specific.get("refusal") or ""
-    piece.annotations = getattr(said, "annotations", None) or ()
-    calls = said.tool_calls
-    if calls:
-        piece.tool_calls = [_call_of_object(call) for call in calls]
+    found = {name: getattr(said, name, None) or specific.get(name) for name in _MEMBERS}
+    members = {name: _plain(value) for name, value in found.items() if value}
+    piece.members = members
+    piece.reasoning = text_of(members.get("reasoning_content"), "reasoning")
+    piece.thinking = members.get("thinking_blocks", ())
+    piece.refusal = text_of(members.get("refusal"), "refusal")
+    piece.annotations = members.get("annotations", ())
+    if said.tool_calls:
+        piece.tool_calls = [_call_of_object(call) for call in said.tool_calls]
+    piece.rich = bool(members or piece.tool_calls or piece.logprobs)
     return piece
+
+
+def _plain(value: Any) -> Any:
+    """LiteLLM's objects as the JSON that they stand for."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.model_dump() if hasattr(value, "model_dump") else value
 
 
 def _call_of_object(call: Any) -> CallPiece:

@@ -1,7 +1,6 @@
-"""A piece of an answer: one streamed chunk, or a whole message. Read from what came over the wire.
+"""A piece of an answer: one streamed chunk, or a whole message; and what its parts are read with.
 
-OpenAI's wire is read here as the dicts it is; `objects` reads LiteLLM's own answer objects. Whatever is not
-of the expected type is an `AnswerError`, never an exception of another kind.
+Whatever is not of the expected type is an `AnswerError`, never an exception of another kind.
 """
 
 from __future__ import annotations
@@ -9,10 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
-from llm_unified.failures.envelope import VendorError, of_event
+from llm_unified.failures.envelope import VendorError
 from llm_unified.response import FailureKind, Usage
 
 __all__ = [
@@ -20,35 +18,14 @@ __all__ = [
     "CallPiece",
     "Piece",
     "call_of",
-    "chunk_of",
-    "count",
+    "function_of",
     "optional_text",
     "text_of",
-    "usage_of",
-    "whole_of",
     "without_helper",
 ]
 
 HELPER_TOOL: Final = "json_tool_call"
 """LiteLLM's ``RESPONSE_FORMAT_TOOL_NAME``: the tool by which it asks older models for JSON."""
-
-_FINISH: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        **{name: name for name in ("stop", "length", "tool_calls", "content_filter")},
-        "function_call": "tool_calls",
-        "tool_use": "tool_calls",
-        "max_tokens": "length",
-        "MAX_TOKENS": "length",
-        "model_length": "length",
-        "content_filtered": "content_filter",
-        "SAFETY": "content_filter",
-    }
-)
-"""Finish reasons on OpenAI's wire in OpenAI's words; whatever is not here is "stop".
-
-Sources: OpenAI API reference; Mistral ("model_length"), Google's OpenAI endpoint (upper case), older OpenAI
-("function_call"), LiteLLM's own table.
-"""
 
 CallPiece = tuple[int | None, str | None, str | None, str]
 """``(index, id, name, arguments)`` of a tool call, or of a part of one."""
@@ -81,35 +58,17 @@ class Piece:
     refusal: str = ""
     tool_calls: Sequence[CallPiece] = ()
     finish_reason: str | None = None
+    """In OpenAI's words."""
+    native_finish_reason: str | None = None
     usage: Usage | None = None
-    message: dict[str, Any] | None = None
-    """A whole answer's own message members beside content and tool calls, as they came."""
+    rich: bool = False
+    """There is something beside the text and the fields above."""
+    members: Mapping[str, Any] | None = None
+    """The message's members beside role, content and tool calls, as they came, unless empty."""
     thinking: Sequence[Any] = ()
     """Anthropic's thinking blocks, or parts of them."""
     annotations: Sequence[Any] = ()
     logprobs: Any = None
-
-
-def usage_of(raw: Any) -> Usage | None:
-    """Tokens from OpenAI's ``usage`` object; ``None`` where there is none."""
-    if not isinstance(raw, dict):
-        return None
-    prompt, completion = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
-    asked = raw.get("prompt_tokens_details")
-    answered = raw.get("completion_tokens_details")
-    return Usage(
-        prompt,
-        completion,
-        count(raw.get("total_tokens")) or prompt + completion,
-        cached_tokens=count(asked.get("cached_tokens")) if isinstance(asked, dict) else 0,
-        reasoning_tokens=(
-            count(answered.get("reasoning_tokens")) if isinstance(answered, dict) else 0
-        ),
-    )
-
-
-def count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def text_of(value: Any, what: str) -> str:
@@ -130,117 +89,11 @@ def optional_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def chunk_of(event: dict[str, Any]) -> Piece:
-    """One event of a stream on OpenAI's wire.
-
-    Raises:
-        AnswerError: an error event, or one of the wrong shape.
-    """
-    choices = event.get("choices")
-    if choices is None and (event.get("error") is not None or event.get("object") == "error"):
-        raise AnswerError("error event in the stream", error=of_event(event))
-    piece = Piece(
-        optional_text(event.get("id")),
-        optional_text(event.get("model")),
-        _moment(event.get("created")),
-    )
-    usage = event.get("usage")
-    if usage is None and (groq := event.get("x_groq")) is not None and isinstance(groq, dict):
-        usage = groq.get("usage")
-        if groq.get("error") is not None:
-            raise AnswerError("error event in the stream", error=of_event(groq))
-    if usage is not None:
-        piece.usage = usage_of(usage)
-    choice = _choice(choices)
-    if choice is None:
-        return piece
-    if finish_reason := optional_text(choice.get("finish_reason")):
-        piece.finish_reason = _FINISH.get(finish_reason, "stop")
-    piece.logprobs = choice.get("logprobs")
-    delta = choice.get("delta")
-    if delta is None:
-        return piece
-    if not isinstance(delta, dict):
-        raise AnswerError("delta is no object")
-    content = delta.get("content")
-    if content:
-        piece.text = content if content.__class__ is str else text_of(content, "content")
-    if len(delta) > 1 or content is None:
-        _read_more(piece, delta)
-    return piece
-
-
-def whole_of(data: Any) -> Piece:
-    """A whole answer on OpenAI's wire.
-
-    Raises:
-        AnswerError: it is an error, has no choices, or is of the wrong shape.
-    """
-    if not isinstance(data, dict):
-        raise AnswerError("answer is no object")
-    usage = usage_of(data.get("usage"))
-    choice = _choice(data.get("choices"))
-    message = None if choice is None else choice.get("message")
-    if choice is None or not isinstance(message, dict):
-        error = of_event(data)
-        reason = "no choices" if error is None else "error in place of an answer"
-        raise AnswerError(reason, error=error, usage=usage)
-    piece = Piece(
-        optional_text(data.get("id")),
-        optional_text(data.get("model")),
-        _moment(data.get("created")),
-    )
-    piece.usage, piece.message = usage, message
-    if finish_reason := optional_text(choice.get("finish_reason")):
-        piece.finish_reason = _FINISH.get(finish_reason, "stop")
-    piece.logprobs = choice.get("logprobs")
-    piece.text = text_of(message.get("content"), "content")
-    _read_more(piece, message)
-    return piece
-
-
-def _choice(choices: Any) -> dict[str, Any] | None:
-    """The first choice; others are never mixed into it."""
-    if not choices:
-        return None
-    if not isinstance(choices, list):
-        raise AnswerError("choices is no list")
-    for choice in choices:
-        if not isinstance(choice, dict):
-            raise AnswerError("choice is no object")
-        if choice.get("index") in (0, None):
-            return choice
-    return None
-
-
-def _moment(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and value == value else None  # noqa: PLR0124
-
-
-def _read_more(piece: Piece, message: dict[str, Any]) -> None:
-    """Everything beside the text."""
-    for name in ("reasoning_content", "reasoning"):  # DeepSeek's and vLLM's name, then Groq's
-        if isinstance(value := message.get(name), str) and value:
-            piece.reasoning = value
-            break
-    if isinstance(refusal := message.get("refusal"), str):
-        piece.refusal = refusal
-    if isinstance(annotations := message.get("annotations"), list):
-        piece.annotations = annotations
-    calls = message.get("tool_calls")
-    if calls:
-        if not isinstance(calls, list):
-            raise AnswerError("tool_calls is no list")
-        piece.tool_calls = [call_of(call) for call in calls]
-    elif isinstance(function := message.get("function_call"), dict):  # the older form
-        piece.tool_calls = [(0, None, *_function(function))]
-
-
 def call_of(call: Any) -> CallPiece:
     if not isinstance(call, dict):
         raise AnswerError("tool call is no object")
     index = call.get("index")
-    name, arguments = _function(call.get("function") or {})
+    name, arguments = function_of(call.get("function") or {})
     return (
         index if isinstance(index, int) else None,
         optional_text(call.get("id")),
@@ -249,7 +102,7 @@ def call_of(call: Any) -> CallPiece:
     )
 
 
-def _function(function: Any) -> tuple[str | None, str]:
+def function_of(function: Any) -> tuple[str | None, str]:
     if not isinstance(function, dict):
         raise AnswerError("function of a tool call is no object")
     arguments = function.get("arguments")
@@ -268,8 +121,8 @@ def without_helper(piece: Piece, helpers: set[int | None]) -> Piece:
     kept: list[CallPiece] = []
     for call in piece.tool_calls:
         index, _, name, arguments = call
-        if name == HELPER_TOOL:
-            helpers.add(index)
+        if name is not None:
+            (helpers.add if name == HELPER_TOOL else helpers.discard)(index)
         if index in helpers:
             piece.text += arguments
         else:

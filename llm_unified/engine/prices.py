@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ _PLAIN = (
 )
 
 
+_TIER = re.compile(r"_above_\d+k?_tokens")
+"""In the name of a price that holds from so many tokens on. (``_above_1hr`` is Anthropic's cache of an hour.)"""
+
+
 @dataclass(frozen=True, slots=True)
 class PriceList:
     """US dollars per token of one model, looked up once. ``None`` everywhere: nobody knows."""
@@ -30,6 +35,8 @@ class PriceList:
     completion: float | None
     cached: float | None = None
     cache_write: float | None = None
+    reasons: bool = False
+    """The model can think before it answers."""
     tiered: bool = False
     """The price depends on the amount: LiteLLM reckons each answer by itself."""
 
@@ -41,8 +48,9 @@ class PriceList:
         except Exception:  # noqa: BLE001 - LiteLLM raises a bare Exception for an unknown model
             return cls(name, vendor, None, None)
         prompt, completion, cached, written = (info.get(key) for key in _PLAIN)
-        tiered = any(value and ("_above_" in key) for key, value in info.items())
-        return cls(name, vendor, prompt, completion, cached, written, tiered)
+        tiered = any(value and _TIER.search(key) for key, value in info.items())
+        reasons = bool(info.get("supports_reasoning"))
+        return cls(name, vendor, prompt, completion, cached, written, reasons, tiered)
 
     def cost(self, usage: Usage) -> float | None:
         """US dollars of these tokens; ``None`` when nobody knows the price.

@@ -8,6 +8,7 @@ request: that is what ``tests/test_litellm_contract.py`` compares, case by case.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -29,7 +30,9 @@ from llm_unified.engine.imports import (
     validate_chat_completion_tool_choice,
     validate_openai_optional_params,
 )
-from llm_unified.engine.pieces import Piece, chunk_of, whole_of, without_helper
+from llm_unified.engine.openai_wire import chunk_of, whole_of
+from llm_unified.engine.pieces import Piece, without_helper
+from llm_unified.engine.plain import anthropic_turns, leading, sample
 from llm_unified.engine.reading import AnthropicReader, anthropic_whole
 from llm_unified.vendors import Access, Vendor
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
@@ -39,8 +42,13 @@ __all__ = ["Plan", "Prepared"]
 
 _REMEMBERED: Final = 256
 """Sets of scalar parameters whose translation a plan remembers."""
-_BRIDGED_ONLY: Final = ("reasoningSummary", "reasoning_summary")
-"""Parameters that only the Responses API takes; LiteLLM's bridge knows them."""
+_SUMMARIES: Final = ("reasoning_summary", "reasoningSummary")
+"""Names of a parameter that only the Responses API takes; LiteLLM's bridge knows them."""
+_BRIDGING: Final = (
+    {"reasoning_effort": "low", "tools": [{"type": "function", "function": {"name": "x"}}]},
+    {"reasoning_effort": "low", "reasoning_summary": "auto"},
+)
+"""With what LiteLLM asks the Responses API for some models that it otherwise asks for chat completions."""
 _TRANSLATED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "max_tokens": ("max_completion_tokens",),
@@ -88,7 +96,10 @@ class Plan:
             "drop_params": True,
         }
         self._is_anthropic = vendor.protocol == "anthropic"
-        self._may_bridge = "gpt-5" in (base_model or self.model).lower()
+        self._always_bridged = self._bridged({})
+        self._may_bridge = self._always_bridged or any(
+            self._bridged(params) for params in _BRIDGING
+        )
         self._fakes_streams = bool(
             self._config.should_fake_stream(
                 model=base_model or self.model,
@@ -110,11 +121,6 @@ class Plan:
     def __repr__(self) -> str:
         return f"Plan({self.vendor.protocol}, {self.model})"
 
-    @property
-    def bridged(self) -> bool:
-        """Whether LiteLLM asks another API than chat completions for this model."""
-        return self._bridged({})
-
     def _bridged(self, params: Mapping[str, Any]) -> bool:
         if self._is_anthropic:
             return False
@@ -123,17 +129,16 @@ class Plan:
             custom_llm_provider=self.vendor.litellm_name,
             tools=params.get("tools"),
             reasoning_effort=params.get("reasoning_effort"),
+            reasoning_summary=_summary_of(params),
             api_base=self._access.base,
         )
         return info.get("mode") == "responses"
 
     def serves(self, params: Mapping[str, Any]) -> bool:
-        """Whether a request with these parameters goes this way (else: `classic`)."""
+        """Whether a request with these parameters goes this way; else LiteLLM asks the Responses API."""
         if not self._may_bridge:
             return True
-        if any(name in params for name in _BRIDGED_ONLY):
-            return False
-        return not ("tools" in params or "reasoning_effort" in params) or not self._bridged(params)
+        return not (self._always_bridged or self._bridged(params))
 
     async def prepare(
         self, messages: list[Any], params: dict[str, Any], *, stream: bool
@@ -146,11 +151,16 @@ class Plan:
         params["messages"] = messages
         self.vendor.nudge(params)
         beside = {name: params.pop(name, None) for name in _PASSED_BESIDE}
-        messages = validate_and_fix_openai_messages(messages=params.pop("messages"))
+        if self._may_bridge:  # its chat completions refuse these
+            for place in (params, beside["extra_body"] or {}):
+                for name in _SUMMARIES:
+                    place.pop(name, None)
+        messages, turns = self._divided(params.pop("messages"))
+        messages = validate_and_fix_openai_messages(messages=messages)
         messages = self._config.translate_developer_role_to_system_role(
             messages=messages, **self._about_roles
         )
-        optional, lost = self._optional(messages, params, stream=stream)
+        optional, lost = self._optional(params, stream=stream)
         json_mode = bool(optional.pop("json_mode", False))
         fake = bool(optional.pop("fake_stream", False)) or (stream and self._fakes_streams)
         optional.pop("stream", None)
@@ -171,6 +181,8 @@ class Plan:
             )
             if on_wire and beside["stream_options"]:
                 body["stream_options"] = beside["stream_options"]
+        if turns is not None:
+            body["messages"] = [*body["messages"][:-1], *turns]
         if on_wire:
             body["stream"] = True
         body.update(more)
@@ -189,6 +201,16 @@ class Plan:
         }
         return Prepared(self.vendor, self._config, request, translation, on_wire=on_wire, lost=lost)
 
+    def _divided(self, messages: list[Any]) -> tuple[list[Any], list[Any] | None]:
+        """What LiteLLM is to translate, and what goes in place of the last of that."""
+        head = leading(messages)
+        if head is None:
+            return messages, None
+        turns: list[Any] | None = messages[head:]
+        if self._is_anthropic:
+            turns = anthropic_turns(messages[head:])
+        return ([*messages[:head], sample()], turns) if turns else (messages, None)
+
     def _all_headers(
         self,
         special: Mapping[str, str] | None,
@@ -201,11 +223,12 @@ class Plan:
         return post_headers({**(special or self._headers), **(extra or {})}, stream=stream)
 
     def _optional(
-        self, messages: list[Any], params: dict[str, Any], *, stream: bool
+        self, params: dict[str, Any], *, stream: bool
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The parameters in this vendor's terms, and which LiteLLM left out in silence.
+        """The parameters in this vendor's terms, and which of them LiteLLM left out.
 
-        Those that are all scalars are translated once.
+        Those that are all scalars are translated once. LiteLLM logs whatever it is given here, and uses no
+        message for these vendors: it gets none.
         """
         key: Any = (stream, tuple(params.items()))
         try:
@@ -213,7 +236,7 @@ class Plan:
         except TypeError:  # a list or an object among them
             key = known = None
         if known is not None:
-            return dict(known[0]), known[1]
+            return _separate(known[0]), known[1]
         given = dict(params)
         if "tools" in given:
             given["tools"] = validate_and_fix_openai_tools(tools=given["tools"])
@@ -231,7 +254,6 @@ class Plan:
             model=self.model,
             custom_llm_provider=self.vendor.litellm_name,
             api_version=self._access.api_version or None,
-            messages=messages,
             drop_params=True,
             base_model=self._base_model,
             max_retries=0,
@@ -239,7 +261,7 @@ class Plan:
         )
         lost = _lost(params, optional)
         if key is not None and len(self._remembered) < _REMEMBERED:
-            self._remembered[key] = (dict(optional), lost)
+            self._remembered[key] = (_separate(optional), lost)
         return optional, lost
 
     async def _anthropic(
@@ -281,6 +303,23 @@ class Plan:
         headers = body.pop("extra_headers", None) or {}
         url = yarl.URL(self.vendor.embeddings_url(self._access, self.model), encoded=True)
         return post(url, self._all_headers(None, headers, stream=False), encoded({**body, **more}))
+
+
+def _separate(optional: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that a translation may change without changing those that are remembered."""
+    return {
+        name: copy.deepcopy(value) if value.__class__ in (dict, list) else value
+        for name, value in optional.items()
+    }
+
+
+def _summary_of(params: Mapping[str, Any]) -> Any:
+    """The wish for a summary of the reasoning, wherever it stands."""
+    for place in (params, params.get("extra_body") or {}):
+        for name in _SUMMARIES:
+            if place.get(name) is not None:
+                return place[name]
+    return None
 
 
 class Prepared:

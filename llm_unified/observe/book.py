@@ -1,4 +1,4 @@
-"""All that one service keeps of what happened: counters, health, and who is told of it."""
+"""All that one service keeps of what happened: counters, health, and who listens."""
 
 from __future__ import annotations
 

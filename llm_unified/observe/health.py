@@ -6,7 +6,6 @@ Clocks are handed in.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -16,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.forksafe import ForkSafeLock
 from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
 
@@ -104,7 +104,7 @@ class Health:
     ) -> None:
         """``clock``: monotonic seconds; ``now``: local time, for people to read."""
         self._clock, self._now = clock, now
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._providers = {name: _Provider() for name in providers}
 
     def keep(self, providers: Iterable[str]) -> None:
@@ -114,7 +114,9 @@ class Health:
                 self._providers.setdefault(name, _Provider())
 
     def note(self, attempt: Attempt, *, ping: bool) -> None:
-        """Take one attempt whose verdict is known."""
+        """Take one attempt whose verdict is known; a stale one says nothing about the provider."""
+        if attempt.stale:
+            return
         alive = is_alive(attempt)
         cancelled = attempt.outcome == "cancelled"
         with self._lock:

@@ -6,10 +6,11 @@ provider at any time between calls, because both sides of an attempt are written
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from llm_unified.forksafe import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,12 +74,12 @@ class _Provider:
 
 
 class Stats:
-    """Thread-safe counters per provider and per pool copy."""
+    """Thread-safe counters per provider and per deployment."""
 
     def __init__(self, providers: Sequence[str]) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._providers = {name: _Provider() for name in providers}
-        self._copies: Counter[str] = Counter()
+        self._deployments: Counter[str] = Counter()
         self._total = 0
         self._fallbacks = 0
         self._failed_calls = 0
@@ -95,7 +96,7 @@ class Stats:
         with self._lock:
             entry = self._providers.setdefault(attempt.provider, _Provider())
             entry.requests += 1
-            self._copies[attempt.deployment] += 1
+            self._deployments[attempt.deployment] += 1
             if attempt.kind is None:
                 entry.seconds.add(attempt.seconds)
                 if attempt.first_token_seconds is not None:
@@ -137,7 +138,7 @@ class Stats:
                 "requests_by_provider": {n: e.requests for n, e in entries.items()},
                 "errors_by_provider": {n: e.errors for n, e in entries.items()},
                 "errors_by_kind": {n: dict(e.kinds) for n, e in entries.items()},
-                "requests_by_deployment": dict(self._copies),
+                "requests_by_deployment": dict(self._deployments),
                 "latency_by_provider": {n: e.seconds.as_dict() for n, e in entries.items()},
                 "first_token_by_provider": {n: e.first_token.as_dict() for n, e in entries.items()},
                 "tokens_by_provider": {

@@ -95,6 +95,10 @@ class Settings(_Public, Options):
         """
         return dict(self.sources)
 
+    def is_default(self, name: str) -> bool:
+        """Whether nobody set this option."""
+        return name not in self.model_fields_set or self.origins.get(name) == "default"
+
     def provider(self, name: str) -> ProviderSettings:
         """Return one provider.
 

@@ -14,11 +14,9 @@ _JSON: Final = "Answer with one JSON object and nothing else: no prose, no code 
 
 def adapt_format(takes: Takes, params: dict[str, Any], notes: list[str]) -> None:
     """Change ``response_format`` in place."""
-    wanted = params["response_format"]
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind not in ("json_object", "json_schema"):
+    kind, schema = _wanted(params["response_format"])
+    if kind is None:
         return
-    schema = (wanted.get("json_schema") or {}).get("schema") if kind == "json_schema" else None
     has = takes.json if takes.json_with_tools or not params.get("tools") else "words"
     if has == "words" or (has == "schema" and kind == "json_object"):
         del params["response_format"]
@@ -31,6 +29,16 @@ def adapt_format(takes: Takes, params: dict[str, Any], notes: list[str]) -> None
     elif takes.json_word and kind == "json_object" and not _says_json(params["messages"]):
         _ask(params["messages"], None)
         notes.append("JSON asked for in words, too")
+
+
+def _wanted(given: Any) -> tuple[str | None, Any]:
+    """``(kind, schema)``; ``None``: text."""
+    if isinstance(given, type):  # a pydantic model
+        return "json_schema", given.model_json_schema()  # type: ignore[attr-defined]
+    kind = given.get("type") if isinstance(given, dict) else None
+    if kind == "json_schema":
+        return kind, (given.get("json_schema") or {}).get("schema")
+    return (kind if kind == "json_object" else None), None
 
 
 def _ask(messages: list[Any], schema: Any) -> None:

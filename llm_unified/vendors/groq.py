@@ -37,6 +37,7 @@ GROQ = Vendor(
             most_stops=4,
             most_tools=128,
             names=re.compile(r"[a-zA-Z0-9_-]{1,64}"),
+            ids=re.compile(r".{1,40}", re.DOTALL),  # not documented: OpenAI's
             json_word=True,
             json_with_tools=False,
             members={

@@ -25,7 +25,7 @@ KNOWN: Final = frozenset(
     """.split()
 )
 """Parameters that some vendor takes. One that is not among them is passed on: it may be new."""
-_ANY: Final = re.compile("")
+_ANY: Final = re.compile(".*", re.DOTALL)
 
 
 class CannotAdaptError(Exception):

@@ -15,9 +15,10 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from llm_unified.wire.forking import after_fork
+from llm_unified.errors import ServiceClosedError
+from llm_unified.forksafe import ForkSafeLock, after_fork
 
-__all__ = ["BackgroundLoop", "refuse_inside_loop"]
+__all__ = ["BackgroundLoop", "close_all", "refuse_inside_loop"]
 
 T = TypeVar("T")
 _JOIN_SECONDS: Final = 10.0
@@ -43,35 +44,39 @@ class BackgroundLoop:
     """Starts its thread on first use; safe from any thread and after ``fork``."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = asyncio.Event()
+        self._exiting = False
+        self.closed = False
+        """For good."""
         _ALL.add(self)
         after_fork(self)
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None or self._thread is None or not self._thread.is_alive():
-                started = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, args=(started,), name="llm-unified", daemon=True
-                )
-                self._thread.start()
-                started.wait()
-            assert self._loop is not None  # noqa: S101 - `started` was set after it
-            return self._loop
-
-    def _run(self, started: threading.Event) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
+        if self.closed:
+            raise ServiceClosedError("this service was closed; build a new UnifiedLLMService")
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or not thread.is_alive():
+            self._loop = loop = asyncio.new_event_loop()
             self._stopping = asyncio.Event()
-            self._loop.call_soon(started.set)
-            runner.run(self._stopping.wait())
+            self._thread = thread = threading.Thread(
+                target=_run, args=(loop, self._stopping), name="llm-unified", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:
+                loop.close()
+                self._loop = self._thread = None
+                raise ServiceClosedError("no thread can be started: the process ends") from error
+        return loop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` there and wait for it here; what interrupts the wait cancels the work.
 
         Raises:
+            ServiceClosedError: `close` came before the result.
             RuntimeError: this is the loop's own thread (a finaliser may run there), which would wait for
                 itself; see `post`.
         """
@@ -79,17 +84,33 @@ class BackgroundLoop:
             work.close()
             raise RuntimeError("a blocking call in the thread of the loop that has to answer it")
         future = self.start(work)
+        loop = self._loop
         try:
             return future.result()
         except concurrent.futures.CancelledError:
-            raise
+            if loop is not None and loop is self._loop:
+                raise
+            if (
+                self._exiting
+            ):  # a daemon thread: it stands still until the process is gone, as all of them do
+                threading.Event().wait()
+            raise ServiceClosedError("the service was closed during this call") from None
         except BaseException:
             future.cancel()  # KeyboardInterrupt arrives in this thread, not in that one
             raise
 
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Run ``work`` there without waiting for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._running())
+        """Run ``work`` there without waiting for it.
+
+        Raises:
+            ServiceClosedError: after `close`, or when the process ends.
+        """
+        try:
+            with self._lock:  # else it could be posted behind the loop's last turn, and never run
+                return asyncio.run_coroutine_threadsafe(work, self._running())
+        except BaseException:
+            work.close()
+            raise
 
     def post(self, call: Callable[[], object]) -> None:
         """Call it there soon, if the loop runs; for finalisers, which may run in any thread and must not wait."""
@@ -103,25 +124,33 @@ class BackgroundLoop:
         """The loop, if it was started."""
         return self._loop
 
-    def close(self) -> None:
-        """Stop the loop and end its thread; can be used again afterwards."""
+    def close(self, *, exiting: bool = False) -> None:
+        """Stop the loop and end its thread, for good. What runs there is cancelled.
+
+        ``exiting``: the interpreter ends, and with it the threads that wait for an answer.
+        """
         with self._lock:
+            self.closed, self._exiting = True, exiting
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
-        if loop is None or thread is None:
-            return
-        with contextlib.suppress(RuntimeError):  # ended by itself
-            loop.call_soon_threadsafe(self._stopping.set)
+            if loop is None or thread is None:
+                return
+            with contextlib.suppress(RuntimeError):  # ended by itself
+                loop.call_soon_threadsafe(self._stopping.set)
         if thread is not threading.current_thread():
             thread.join(timeout=_JOIN_SECONDS)
 
     def after_fork(self) -> None:
         """In the child the thread is gone; the loop and its sockets are the parent's."""
-        self._lock = threading.Lock()
         self._loop = self._thread = None
 
 
+def _run(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(stopping.wait())
+
+
 @atexit.register
-def _close_all() -> None:
+def close_all() -> None:
     """Let the loops end as loops do: what is still open in them is closed, and nothing warns of it."""
     for background in list(_ALL):
-        background.close()
+        background.close(exiting=True)

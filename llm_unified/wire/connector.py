@@ -17,6 +17,7 @@ from typing import Any, Final
 import aiohttp
 
 from llm_unified.wire.abandon import forget
+from llm_unified.wire.background import close_all
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.sockets import Resolver, is_readable, open_socket
 
@@ -102,7 +103,10 @@ _OPEN: Final[weakref.WeakSet[Connector]] = weakref.WeakSet()
 @atexit.register
 def _end_with_the_process() -> None:
     """The kernel closes what is open; aiohttp's finalisers need not complain of that, nor reach into a frozen loop."""
+    close_all()  # our own loops end properly, as long as this is possible
     for connector in list(_OPEN):
+        if connector._loop.is_closed():  # noqa: SLF001 - it was only closed, not shut down
+            connector.abandon()
         connector._closed = True  # noqa: SLF001 - what its own `close` sets first
 
 
@@ -135,7 +139,7 @@ class Connector(aiohttp.TCPConnector):
             reused = isinstance(watch, _Watch)
             if not isinstance(watch, _Watch):
                 watch = _Watch(transport, protocol, self._watches)
-            elif fresh or protocol.should_close or is_readable(transport):
+            elif fresh or is_readable(transport):
                 connection.close()
                 continue
             watch.begin(connection, exchange)

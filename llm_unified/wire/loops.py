@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Generic, TypeVar
 
-from llm_unified.wire.forking import after_fork
+from llm_unified.forksafe import ForkSafeLock, after_fork
 
 __all__ = ["PerLoop"]
 
@@ -35,7 +34,7 @@ class PerLoop(Generic[T]):
     ) -> None:
         """``close`` runs inside the loop; ``abandon`` must do without, for a loop that is already gone."""
         self._make, self._close, self._abandon = make, close, abandon
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._entries: dict[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None]]] = {}
         after_fork(self)
 
@@ -73,7 +72,6 @@ class PerLoop(Generic[T]):
 
     def after_fork(self) -> None:
         """In the child: the loops are the parent's."""
-        self._lock = threading.Lock()
         self._drop(lambda _: True)
 
     async def aclose(self) -> None:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
 
+from llm_unified.errors import ServiceClosedError
+
 __all__ = ["in_thread"]
 
 P = ParamSpec("P")
@@ -20,7 +22,11 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """``work(*args, **kwargs)`` in a daemon thread; if the wait is cancelled, its result is dropped."""
+    """``work(*args, **kwargs)`` in a daemon thread; if the wait is cancelled, its result is dropped.
+
+    Raises:
+        ServiceClosedError: no thread can be started any more, since the process ends.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
@@ -42,5 +48,8 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         with contextlib.suppress(RuntimeError):  # the loop ended meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="llm-unified-blocking", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="llm-unified-blocking", daemon=True).start()
+    except RuntimeError as error:
+        raise ServiceClosedError("no thread can be started: the process ends") from error
     return await future

@@ -137,10 +137,10 @@ class ConnectionPool:
 
     async def _ask(self, sending: _Sending, url: yarl.URL) -> aiohttp.ClientResponse | None:
         request, exchange = sending.request, sending.exchange
-        exchange.begin()
-        if self._closed:
+        if self._closed:  # nothing is sent, and no provider is to blame
             exchange.fail(FailureKind.CONNECTION, "the service was closed")
             return None
+        exchange.begin()
         body: Any = request.body
         if body is not None and len(body) > _LARGE_BODY_BYTES:
             body = io.BytesIO(body)
@@ -155,11 +155,12 @@ class ConnectionPool:
                 middlewares=None if request.method == "POST" else (_send_once,),
                 read_bufsize=_STREAM_BUFFER_BYTES if sending.stream else None,
             )
-        except (ValueError, TypeError):  # a line break in a header, …: nothing was sent
-            exchange.requests -= 1
-            exchange.fail(FailureKind.BAD_REQUEST, "no HTTP request can be made of it")
         except Exception as error:  # noqa: BLE001 - facts are noted, foreign text and frames go no further
-            note_fault(exchange, error)
+            if isinstance(error, ValueError | TypeError) and not isinstance(error, OSError):
+                exchange.requests -= 1  # a line break in a header, …: nothing was sent
+                exchange.fail(FailureKind.BAD_REQUEST, "no HTTP request can be made of it")
+            else:
+                note_fault(exchange, error)
         else:
             attend(response)
             exchange.receive(response.status, response.headers.items(), request)

@@ -124,7 +124,7 @@ def _answered(step: str, text: str, found: LLMResponse | LLMError) -> Claim:
         name = found.attempts[-1].provider if found.attempts else ""
         return Claim(step, text, held=False, next_step=f"{trail}. {_ping(name)}")
     cost = "" if found.cost_usd is None else f", ${found.cost_usd:.6f}"
-    figures = f"{found.model}, {found.usage.total_tokens} tokens{cost}"
+    figures = f"{found.model}, {found.usage.total_tokens if found.usage else '?'} tokens{cost}"
     held = bool(found.content.strip()) and not found.tool_calls
     return Claim(step, f"{text} ({figures})", held, found.content)
 
