@@ -84,6 +84,23 @@ async def test_a_hanging_primary_leaves_time_for_the_second(
     assert response.attempts[0].kind is FailureKind.TIMEOUT
 
 
+@pytest.mark.parametrize("provider", ALL)
+async def test_a_stream_without_a_first_token_is_given_up(sim: Simulator, provider: str) -> None:
+    """``LLM_FIRST_TOKEN_TIMEOUT`` is a limit of streams alone, shorter than the attempt's."""
+    second = ALL[(ALL.index(provider) + 1) % 4]
+    sim[provider].script(faults.blackhole())
+    limits = {"first_token_timeout": 1.0, "timeout": 600.0, "deadline": 600.0}
+    async with await started(sim, provider, second, **limits) as service:
+        answer = service.stream_response_async(HELLO)
+        assert [chunk async for chunk in answer]
+    assert answer.response is not None
+    assert [(a.provider, a.kind) for a in answer.response.attempts] == [
+        (provider, FailureKind.TIMEOUT),
+        (second, None),
+    ]
+    assert "no first token within 1.00 s" in answer.response.attempts[0].reason
+
+
 async def test_when_all_hang_the_error_comes_at_the_deadline(sim: Simulator) -> None:
     """At 2.00 ± 0.10 s, and it says how the time was spent."""
     for provider in ALL:

@@ -15,6 +15,7 @@ from llm_unified.settings import Settings
 __all__ = ["Asked", "Operation", "Request", "Trail", "json_copy"]
 
 Operation = Literal["chat", "embeddings", "ping"]
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _DEEPEST: Final = 100
 """Levels of nesting in messages and parameters; vendors' own limits are far below."""
 
@@ -80,14 +81,19 @@ def json_copy(value: Any, name: str, depth: int = 0) -> Any:
     Raises:
         BadRequestError: it is too deep, or refers to itself.
     """
-    if isinstance(value, Mapping):
-        if depth > _DEEPEST:
-            raise _too_deep(name)
-        return {key: json_copy(item, name, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        if depth > _DEEPEST:
-            raise _too_deep(name)
-        return [json_copy(item, name, depth + 1) for item in value]
+    kind = value.__class__
+    if kind in _LEAVES:
+        return value
+    if depth > _DEEPEST:
+        raise _too_deep(name)
+    deeper = depth + 1
+    if kind is dict or isinstance(value, Mapping):
+        return {
+            key: item if item.__class__ in _LEAVES else json_copy(item, name, deeper)
+            for key, item in value.items()
+        }
+    if kind is list or isinstance(value, list | tuple):
+        return [json_copy(item, name, deeper) for item in value]
     return value
 
 

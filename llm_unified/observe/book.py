@@ -60,19 +60,19 @@ class Book:
         self, chain: Sequence[str], attempts: Sequence[Attempt], error: BaseException | None
     ) -> None:
         """One call is over: count it, and say so where somebody else than the first had to answer."""
-        seconds = round(sum(a.seconds for a in attempts), 4)
         if error is None:
             answered = attempts[-1].provider
             by_fallback = answered != chain[0]
             self.stats.answered(by_fallback=by_fallback)
             if by_fallback:
+                # While the first cools down nothing new happens, call after call.
                 log(
-                    "warning",
+                    "warning" if len(attempts) > 1 else "info",
                     "fallback",
                     wanted=chain[0],
                     answered=answered,
                     attempts=len(attempts),
-                    seconds=seconds,
+                    seconds=_seconds(attempts),
                 )
             return
         cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
@@ -83,5 +83,9 @@ class Book:
                 "call_failed",
                 error=type(error).__name__,
                 attempts=[f"{a.deployment} {a.kind or a.outcome}" for a in attempts],
-                seconds=seconds,
+                seconds=_seconds(attempts),
             )
+
+
+def _seconds(attempts: Sequence[Attempt]) -> float:
+    return round(sum(a.seconds for a in attempts), 4)
