@@ -86,17 +86,14 @@ def user(content: Any) -> dict[str, Any]:
 
 
 def said(response: LLMResponse) -> dict[str, Any]:
-    """The assistant's turn, with the reasoning that its vendor gives."""
-    message: dict[str, Any] = {"role": "assistant", "content": response.content}
-    if calls := response.raw_response.get("tool_calls"):
-        message["tool_calls"] = calls
-    if response.provider == "anthropic":
+    """The assistant's turn as it is, with the reasoning that its vendor gives."""
+    message = dict(response.message)
+    if response.provider in ("anthropic", "groq"):
         message["reasoning_content"] = "Let me see."
+    if response.provider == "anthropic":
         message["thinking_blocks"] = [
             {"type": "thinking", "thinking": "Let me see.", "signature": "c2lnbmVk"}
         ]
-    elif response.provider == "groq":
-        message["reasoning_content"] = "Let me see."
     return message
 
 
@@ -298,6 +295,7 @@ async def test_a_conversation_goes_on_at_another_vendor(
 )  # fmt: skip
 async def test_parameters_are_adapted_for_the_model(
     sim: Simulator,
+    *,
     provider: str,
     model: str | None,
     options: dict[str, Any],
@@ -337,7 +335,7 @@ async def test_nothing_is_adapted_where_that_is_not_wanted(sim: Simulator) -> No
     """``LLM_ADAPT=false``: the vendor that would need it is passed over, with the reason."""
     async with service_for(sim, "anthropic", "groq", adapt=False) as service:
         response = await ask(service, [user("Hello")], temperature=1.2)
-        with pytest.raises(BadRequestError, match="LLM_ADAPT is false: temperature 1.2"):
+        with pytest.raises(BadRequestError, match=r"LLM_ADAPT is false: temperature 1\.2"):
             await ask(service, [user("Hello")], temperature=1.2, fallback=False)
     assert response.provider == "groq"
     refused = response.attempts[0]
@@ -369,7 +367,7 @@ async def test_nothing_is_adapted_where_that_is_not_wanted(sim: Simulator) -> No
     ],
 )  # fmt: skip
 async def test_what_would_mean_something_else_fails_over(
-    sim: Simulator, first: str, model: str, content: Any, options: dict[str, Any], reason: str
+    sim: Simulator, *, first: str, model: str, content: Any, options: dict[str, Any], reason: str
 ) -> None:
     """Nothing is sent to a model that cannot see, hear or call; the next one is asked."""
     sim.openai.handler = lambda request: replies.text("seen")

@@ -17,7 +17,7 @@ from llm_unified.engine.warmup import warm_up
 from llm_unified.pool.deployments import Deployment, build_model_list, plan
 from llm_unified.response import Usage
 from llm_unified.settings import Settings
-from llm_unified.vendors import Adapted, CannotAdaptError, Takes, adapt, taken, vendor_of
+from llm_unified.vendors import Adapted, Adapter, CannotAdaptError, taken, vendor_of
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.transport import ConnectionPool
 
@@ -48,7 +48,7 @@ class Engine:
         self._entries: dict[str, dict[str, Any]] = {e["model_info"]["id"]: e for e in model_list}
         self._keys = {id_: _identity(e, settings) for id_, e in self._entries.items()}
         self._plans: dict[tuple[str, str], Plan | None] = {}
-        self._takes: dict[tuple[str, str], Takes | None] = {}
+        self._adapters: dict[tuple[str, str], Adapter | None] = {}
         self._prices: dict[tuple[str, str], PriceList] = {}
         self._reasoning: dict[tuple[str, str | None], bool] = {}
         self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
@@ -126,13 +126,13 @@ class Engine:
         """
         params["messages"] = messages
         key = (deployment.id, model)
-        if key not in self._takes:
-            self._takes[key] = self._taken(deployment, model)
-        takes = self._takes[key]
-        if takes is None:  # only LiteLLM knows this vendor
+        if key not in self._adapters:
+            self._adapters[key] = self._adapter(deployment, model)
+        adapter = self._adapters[key]
+        if adapter is None:  # only LiteLLM knows this vendor
             return Adapted()
         try:
-            adapted = adapt(takes, params)
+            adapted = adapter(params)
         except CannotAdaptError as error:
             raise RefusedLocallyError(str(error)) from None
         except Exception as error:  # a value of the wrong type
@@ -141,13 +141,13 @@ class Engine:
             raise RefusedLocallyError(f"LLM_ADAPT is false: {'; '.join(adapted.notes)}")
         return adapted
 
-    def _taken(self, deployment: Deployment, model: str) -> Takes | None:
+    def _adapter(self, deployment: Deployment, model: str) -> Adapter | None:
         vendor = vendor_of(deployment.row)
         if vendor is None:
             return None
         own = model == deployment.model
         base = self._entries[deployment.id]["model_info"].get("base_model") if own else None
-        return taken(vendor.rows, base or model)
+        return Adapter(taken(vendor.rows, base or model))
 
     # -- one attempt -----------------------------------------------------------------------------
 

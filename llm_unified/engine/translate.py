@@ -291,7 +291,8 @@ class Plan:
             headers=headers, request_data=body, provider="anthropic"
         )
         if (schema := body.pop("output_format", None)) is not None:  # its name during the beta
-            body["output_config"] = {**(body.get("output_config") or {}), "format": schema}
+            config: Any = body.get("output_config") or {}
+            body["output_config"] = {**config, "format": schema}
         return headers, body
 
     def embedding(self, texts: list[str], params: Mapping[str, Any]) -> HttpRequest:

@@ -14,25 +14,30 @@ from llm_unified.testing.wire import RefusedError, text_of
 
 __all__ = ["check_strictly"]
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # OpenAI: API reference "Create chat completion"; SDK: CompletionCreateParams.
-OPENAI = set(
+OPENAI = _names(
     "model messages temperature top_p max_tokens max_completion_tokens stop seed n stream "
     "stream_options presence_penalty frequency_penalty logit_bias logprobs top_logprobs user "
     "metadata service_tier store prediction modalities audio web_search_options safety_identifier "
     "prompt_cache_key prompt_cache_retention verbosity reasoning_effort functions function_call "
-    "parallel_tool_calls tools tool_choice response_format".split()  # noqa: SIM905
+    "parallel_tool_calls tools tool_choice response_format"
 )
 # Groq: SDK: CompletionCreateParams, without what it says is not supported; "OpenAI Compatibility".
-GROQ = set(
+GROQ = _names(
     "model messages temperature top_p max_tokens max_completion_tokens stop seed n stream "
     "stream_options user service_tier parallel_tool_calls tools tool_choice response_format "
-    "reasoning_effort reasoning_format include_reasoning".split()  # noqa: SIM905
+    "reasoning_effort reasoning_format include_reasoning"
 )
 # Anthropic: SDK: MessageCreateParams (0.x has the sampling parameters of the older models).
-ANTHROPIC = set(
+ANTHROPIC = _names(
     "model messages max_tokens system metadata stop_sequences stream temperature top_p top_k tools "
     "tool_choice thinking output_config output_format service_tier container cache_control "
-    "inference_geo".split()  # noqa: SIM905
+    "inference_geo"
 )
 MEMBERS = {
     "openai": {
@@ -180,6 +185,21 @@ ALWAYS_ON = re.compile(r"claude-(opus-5-5|fable|mythos-5)")
 
 
 def _anthropic(model: str, body: Mapping[str, Any]) -> None:
+    _members(model, body)
+    thinks = _thinking(model, body)
+    messages = body["messages"]
+    if messages[-1]["role"] == "assistant":
+        if not OLDER.match(model) or thinks:
+            refuse("This model does not support assistant message prefill.")
+        if text_of(messages[-1]["content"]) != text_of(messages[-1]["content"]).rstrip():
+            refuse("messages: final assistant content cannot end with trailing whitespace")
+    for i, message in enumerate(messages):
+        content = message["content"]
+        for block in content if isinstance(content, list) else ():
+            _block(block, f"messages.{i}.content")
+
+
+def _members(model: str, body: Mapping[str, Any]) -> None:
     for name in body.keys() - ANTHROPIC:
         refuse(f"{name}: Extra inputs are not permitted")
     if set(body.get("metadata") or ()) - {"user_id"}:
@@ -193,17 +213,6 @@ def _anthropic(model: str, body: Mapping[str, Any]) -> None:
     for i, tool in enumerate(body.get("tools") or ()):
         if not re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", tool["name"]):
             refuse(f"tools.{i}.custom.name: String should match pattern")
-    thinks = _thinking(model, body)
-    messages = body["messages"]
-    if messages[-1]["role"] == "assistant":
-        if not OLDER.match(model) or thinks:
-            refuse("This model does not support assistant message prefill.")
-        if text_of(messages[-1]["content"]) != text_of(messages[-1]["content"]).rstrip():
-            refuse("messages: final assistant content cannot end with trailing whitespace")
-    for i, message in enumerate(messages):
-        content = message["content"]
-        for block in content if isinstance(content, list) else ():
-            _block(block, f"messages.{i}.content")
 
 
 def _thinking(model: str, body: Mapping[str, Any]) -> bool:
@@ -226,16 +235,17 @@ def _thinking(model: str, body: Mapping[str, Any]) -> bool:
         refuse("`max_tokens` must be greater than `thinking.budget_tokens`.")
     if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
         refuse("Thinking may not be enabled when tool_choice forces tool use.")
-    last = next((m for m in reversed(body["messages"]) if m["role"] == "assistant"), None)
-    open_turn = any(
-        isinstance(block, dict) and block.get("type") == "tool_result"
-        for block in body["messages"][-1]["content"]
-    )
-    if open_turn and last is not None:
-        first = last["content"][0]
-        if not isinstance(first, dict) or "thinking" not in first["type"]:
-            refuse("Expected `thinking` or `redacted_thinking`, but found `tool_use`.")
+    _last_turn(body["messages"])
     return True
+
+
+def _last_turn(messages: list[Any]) -> None:
+    """A turn that waits for the results of its tools began with thinking."""
+    last = next((m for m in reversed(messages) if m["role"] == "assistant"), None)
+    content = messages[-1]["content"]
+    open_turn = any(isinstance(b, dict) and b.get("type") == "tool_result" for b in content)
+    if open_turn and last is not None and "thinking" not in str(last["content"][0].get("type")):
+        refuse("Expected `thinking` or `redacted_thinking`, but found `tool_use`.")
 
 
 def _block(block: Mapping[str, Any], where: str) -> None:

@@ -10,22 +10,21 @@ from types import MappingProxyType
 from typing import Final
 
 from llm_unified.providers import Protocol, ProviderRow
-from llm_unified.vendors.adapt import Adapted, adapt
+from llm_unified.vendors.adapt import Adapted, Adapter
 from llm_unified.vendors.anthropic import ANTHROPIC
 from llm_unified.vendors.azure import AZURE
 from llm_unified.vendors.base import Access, Vendor
 from llm_unified.vendors.groq import GROQ
 from llm_unified.vendors.local import LOCAL
 from llm_unified.vendors.openai import OPENAI
-from llm_unified.vendors.takes import CannotAdaptError, Takes, taken
+from llm_unified.vendors.takes import CannotAdaptError, taken
 
 __all__ = [
     "Access",
     "Adapted",
+    "Adapter",
     "CannotAdaptError",
-    "Takes",
     "Vendor",
-    "adapt",
     "models_request",
     "taken",
     "vendor_of",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from llm_unified.vendors.formats import adapt_format
 from llm_unified.vendors.history import adapt_messages
@@ -18,7 +18,10 @@ from llm_unified.vendors.reasoning import adapt_reasoning
 from llm_unified.vendors.takes import Takes
 from llm_unified.vendors.tools import adapt_tools
 
-__all__ = ["Adapted", "adapt"]
+__all__ = ["Adapted", "Adapter"]
+
+_REMEMBERED: Final = 256
+"""Sets of scalar parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +34,41 @@ class Adapted:
     """Tools that have another name on the wire: that name → the caller's."""
 
 
-def adapt(takes: Takes, params: dict[str, Any]) -> Adapted:
-    """Change in place what this model would not take. ``params``: all parameters, ``messages`` among them.
+class Adapter:
+    """Adapts requests to one model; which parameters need no change is remembered."""
 
-    Raises:
-        CannotAdaptError: it cannot be said to this model.
-    """
-    notes: list[str] = []
-    names = adapt_tools(takes, params, notes) if "tools" in params else {}
-    thinks = adapt_reasoning(takes, params, notes)
-    adapt_parameters(takes, params, notes)
-    messages = adapt_messages(takes, params["messages"], notes, thinks=thinks)
-    params["messages"] = messages
-    if "response_format" in params:
-        adapt_format(takes, params, notes)
-    return Adapted(tuple(dict.fromkeys(notes)), names)
+    def __init__(self, takes: Takes) -> None:
+        self.takes = takes
+        self._fitting: dict[Any, bool] = {}
+        """Parameters that are taken as they are → whether the model reasons."""
+
+    def __call__(self, params: dict[str, Any]) -> Adapted:
+        """Change in place what the model would not take. ``params``: ``messages`` are among them.
+
+        Raises:
+            CannotAdaptError: it cannot be said to this model.
+        """
+        messages, takes = params.pop("messages"), self.takes
+        key: Any = tuple(params.items())
+        try:
+            thinks = self._fitting.get(key)
+        except TypeError:  # a list or an object among them
+            key = thinks = None
+        params["messages"] = messages
+        notes: list[str] = []
+        if thinks is not None:
+            adapt_messages(takes, params, notes, thinks=thinks)
+            return Adapted(tuple(dict.fromkeys(notes))) if notes else _NOTHING
+        before = dict(params)
+        names = adapt_tools(takes, params, notes) if "tools" in params else {}
+        thinks = adapt_reasoning(takes, params, notes)
+        adapt_parameters(takes, params, notes)
+        if key is not None and params == before and len(self._fitting) < _REMEMBERED:
+            self._fitting[key] = thinks
+        adapt_messages(takes, params, notes, thinks=thinks)
+        if "response_format" in params:
+            adapt_format(takes, params, notes)
+        return Adapted(tuple(dict.fromkeys(notes)), names)
+
+
+_NOTHING: Final = Adapted()

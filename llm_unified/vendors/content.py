@@ -49,33 +49,32 @@ def adapt_parts(
     Raises:
         CannotAdaptError: one is not, and it is no text.
     """
-    kept: list[Any] = []
-    for part in parts:
-        if not isinstance(part, dict):
-            kept.append(part)
-            continue
-        if not takes.caching and part.pop("cache_control", None) is not None:
-            notes.append("cache_control dropped")
+    kept = (_part(takes, part, allowed, notes) for part in parts)
+    return [part for part in kept if part is not None]
+
+
+def _part(takes: Takes, part: Any, allowed: frozenset[str], notes: list[str]) -> Any:
+    """The part as it is taken; ``None``: it is left out."""
+    if not isinstance(part, dict):
+        return part
+    if not takes.caching and part.pop("cache_control", None) is not None:
+        notes.append("cache_control dropped")
+    kind = part.get("type")
+    if kind == "text":
+        return part if takes.empty_text or not is_empty(part.get("text")) else None
+    if kind in _THINKING:
+        if takes.thinking is not None and signed([part]):
+            return part
+        notes.append("reasoning of earlier turns removed")
+        return None
+    if kind == "image":
+        part = _as_url(part)
         kind = part.get("type")
-        if kind == "text":
-            if takes.empty_text or not is_empty(part.get("text")):
-                kept.append(part)
-            continue
-        if kind in _THINKING:
-            if takes.thinking is not None and signed([part]):
-                kept.append(part)
-            else:
-                notes.append("reasoning of earlier turns removed")
-            continue
-        if kind == "image":
-            part = _as_url(part)
-            kind = part.get("type")
-        if kind not in allowed and kind in _NAMED:
-            raise CannotAdaptError(f"{_NAMED[kind]} is not taken")
-        if kind == "image_url":
-            _check_image(takes, part)
-        kept.append(part)
-    return kept
+    if kind not in allowed and kind in _NAMED:
+        raise CannotAdaptError(f"{_NAMED[kind]} is not taken")
+    if kind == "image_url":
+        _check_image(takes, part)
+    return part
 
 
 def _as_url(part: dict[str, Any]) -> dict[str, Any]:

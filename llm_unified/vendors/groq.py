@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from llm_unified.vendors.base import Vendor, bearer
-from llm_unified.vendors.takes import row
+from llm_unified.vendors.takes import names, row
 
 __all__ = ["GROQ"]
 
@@ -33,7 +33,7 @@ GROQ = Vendor(
             "citation_options search_settings compound_custom disable_tool_validation "
             "exclude_domains include_domains functions function_call web_search_options",
             ranges={"temperature": (0.0, 2.0), "top_p": (0.0, 1.0)},
-            choices={"service_tier": frozenset({"auto", "on_demand", "flex", "performance"})},
+            choices={"service_tier": names("auto on_demand flex performance")},
             most_stops=4,
             most_tools=128,
             names=re.compile(r"[a-zA-Z0-9_-]{1,64}"),

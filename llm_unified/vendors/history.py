@@ -27,24 +27,22 @@ _SAID_NOTHING: Final = "(no text)"
 _BEGIN: Final = "(The conversation begins here.)"
 
 
-def adapt_messages(
-    takes: Takes, messages: list[Any], notes: list[str], *, thinks: bool
-) -> list[Any]:
-    """The messages that are sent; those given are changed.
+def adapt_messages(takes: Takes, params: dict[str, Any], notes: list[str], *, thinks: bool) -> None:
+    """Change the messages in place.
 
     Raises:
         CannotAdaptError: one says something that this model cannot be told.
     """
-    strict = not takes.empty_text
+    messages, strict = params["messages"], not takes.empty_text
     for message in messages:
         content = message.get("content")
         if (
             len(message) != 2  # noqa: PLR2004 - role and content
             or content.__class__ is not str
             or message.get("role") not in _PLAIN
-            or (strict and is_empty(content))
+            or (strict and not content.strip())
         ):
-            messages = _cleaned(takes, messages, notes, thinks=thinks)
+            messages = params["messages"] = _cleaned(takes, messages, notes, thinks=thinks)
             break
     if not messages:
         raise CannotAdaptError("no message says anything")
@@ -53,7 +51,6 @@ def adapt_messages(
     if messages[-1].get("role") == "assistant" and (not takes.prefill or (strict and thinks)):
         messages.append({"role": "user", "content": _GO_ON})
         notes.append("the beginning of the answer is asked for in words")
-    return messages
 
 
 def _cleaned(takes: Takes, messages: list[Any], notes: list[str], *, thinks: bool) -> list[Any]:
@@ -103,9 +100,8 @@ def _members(takes: Takes, message: dict[str, Any], notes: list[str]) -> None:
     refusal = message.get("refusal")
     if refusal and "refusal" not in known and is_empty(message.get("content")):
         message["content"] = refusal
-    for name in [name for name in message if name not in known]:
-        if message.pop(name) and name in _NOTES:
-            notes.append(_NOTES[name])
+    unknown = [name for name in message if name not in known]
+    notes += [_NOTES[name] for name in unknown if message.pop(name) and name in _NOTES]
 
 
 def _parts(
@@ -126,23 +122,15 @@ def _filled(takes: Takes, message: dict[str, Any], notes: list[str]) -> bool:
     role = message.get("role")
     if role in ("tool", "function"):
         message["content"] = message.get("content") or ""
-        return True
-    if role == "assistant":
-        if message.get("tool_calls") or message.get("function_call"):
-            message["content"] = None  # else LiteLLM writes a placeholder for Anthropic
-            return True
-        if message.get("refusal"):
-            return True
-        notes.append("an empty message removed")
-        return False
-    if takes.empty_text:
-        return True
-    if role == "user":
+    elif role == "assistant" and (message.get("tool_calls") or message.get("function_call")):
+        message["content"] = None  # else LiteLLM writes a placeholder for Anthropic
+    elif role == "user" and not takes.empty_text:
         message["content"] = _SAID_NOTHING
         notes.append("an empty message filled in")
-        return True
-    notes.append("an empty message removed")
-    return False
+    elif (role == "assistant" and not message.get("refusal")) or not takes.empty_text:
+        notes.append("an empty message removed")
+        return False
+    return True
 
 
 def _begin_with_user(messages: list[Any], notes: list[str]) -> None:

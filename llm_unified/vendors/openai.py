@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from llm_unified.vendors.base import Vendor, bearer
-from llm_unified.vendors.takes import Row, row
+from llm_unified.vendors.takes import Row, names, row
 
 __all__ = ["BLIND", "FAMILIES", "OPENAI", "PROTOCOL"]
 
@@ -22,7 +22,7 @@ _REFERENCE: Final = "OpenAI SDK: CompletionCreateParams"
 _REASONING: Final = "OpenAI: Reasoning models; LiteLLM: OpenAIGPT5Config, OpenAIOSeriesConfig"
 _MODELS: Final = "OpenAI: Models"
 _SAMPLING: Final = "temperature top_p presence_penalty frequency_penalty logprobs top_logprobs"
-_STEADY: Final = frozenset(_SAMPLING.split() + ["logit_bias"])
+_STEADY: Final = names(f"{_SAMPLING} logit_bias")
 TEXT: Final = frozenset({"text"})
 
 
@@ -52,7 +52,7 @@ PROTOCOL: Final[Mapping[str, Any]] = {
         "frequency_penalty": (-2.0, 2.0),
         "top_logprobs": (0, 20),
     },
-    "choices": {"service_tier": frozenset({"auto", "default", "flex", "scale", "priority"})},
+    "choices": {"service_tier": names("auto default flex scale priority")},
     "most_stops": 4,
     "longest_user": 64,
     "most_tools": 128,
@@ -60,17 +60,15 @@ PROTOCOL: Final[Mapping[str, Any]] = {
     "ids": re.compile(r".{1,40}", re.DOTALL),
     "json_word": True,
     "members": {
-        "system": frozenset({"role", "content", "name"}),
-        "developer": frozenset({"role", "content", "name"}),
-        "user": frozenset({"role", "content", "name"}),
-        "assistant": frozenset(
-            {"role", "content", "name", "tool_calls", "function_call", "refusal", "audio"}
-        ),
-        "tool": frozenset({"role", "content", "tool_call_id"}),
+        "system": names("role content name"),
+        "developer": names("role content name"),
+        "user": names("role content name"),
+        "assistant": names("role content name tool_calls function_call refusal audio"),
+        "tool": names("role content tool_call_id"),
     },
     "reasoning_member": None,
     "result_parts": TEXT,
-    "image_types": frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"}),
+    "image_types": names("image/png image/jpeg image/webp image/gif"),
     "caching": False,
     "prefill": False,
 }

@@ -19,9 +19,13 @@ _ID_DIGITS: Final = 24
 _LOST: Final = "(There is no result.)"
 
 
+Results = defaultdict[Any, deque[tuple[int, dict[str, Any]]]]
+"""Id → results that wait for their call, with their positions."""
+
+
 def paired(takes: Takes, messages: list[Any], notes: list[str]) -> list[Any]:
     """The messages with their calls and results in order."""
-    results: defaultdict[Any, deque[tuple[int, Any]]] = defaultdict(deque)
+    results: Results = defaultdict(deque)
     for position, message in enumerate(messages):
         if message.get("role") == "tool":
             results[message.get("tool_call_id")].append((position, message))
@@ -32,27 +36,16 @@ def paired(takes: Takes, messages: list[Any], notes: list[str]) -> list[Any]:
     for position, message in enumerate(messages):
         if message.get("role") == "tool":
             continue  # it stands behind its call
+        kept.append(message)
         calls = message.get("tool_calls")
         if not calls:
             message.pop("tool_calls", None)
-            kept.append(message)
             continue
-        kept.append(message)
         images: list[Any] = []
         for call in calls:
-            waiting = results.get(call.get("id"))
-            while waiting and waiting[0][0] < position:
-                waiting.popleft()
-                notes.append("a tool's result without its call removed")
-            result = {"role": "tool", "content": _LOST}
-            if waiting:
-                found_at, result = waiting.popleft()
-                if found_at > position + len(calls):
-                    notes.append("a tool's result put behind its call")
-            else:
-                notes.append("a missing tool's result filled in")
-            number = call["id"] = result["tool_call_id"] = _id(takes, call.get("id"), ids, notes)
-            ids.add(number)
+            result = _result(results, call.get("id"), position, position + len(calls), notes)
+            call["id"] = result["tool_call_id"] = _id(takes, call.get("id"), ids, notes)
+            ids.add(call["id"])
             _normalize(takes, call)
             images += result.pop("images", ())
             kept.append(result)
@@ -62,6 +55,23 @@ def paired(takes: Takes, messages: list[Any], notes: list[str]) -> list[Any]:
     if any(results.values()):
         notes.append("a tool's result without its call removed")
     return kept
+
+
+def _result(
+    results: Results, number: Any, position: int, last: int, notes: list[str]
+) -> dict[str, Any]:
+    """The first result behind its call, which stands at ``position``; a filler where there is none."""
+    waiting = results[number]
+    while waiting and waiting[0][0] < position:
+        waiting.popleft()
+        notes.append("a tool's result without its call removed")
+    if not waiting:
+        notes.append("a missing tool's result filled in")
+        return {"role": "tool", "content": _LOST}
+    found_at, result = waiting.popleft()
+    if found_at > last:
+        notes.append("a tool's result put behind its call")
+    return result
 
 
 def _id(takes: Takes, given: Any, used: set[str], notes: list[str]) -> str:

@@ -17,9 +17,25 @@ _NEUTRAL: Final = {"presence_penalty": 0, "frequency_penalty": 0, "logprobs": Fa
 def adapt_parameters(takes: Takes, params: dict[str, Any], notes: list[str]) -> None:
     """Change the parameters in place."""
     if not takes.refused.isdisjoint(params):
-        for name in [name for name in params if name in takes.refused]:
-            if params.pop(name) != _NEUTRAL.get(name, notes):
-                notes.append(f"{name} dropped")
+        _drop(takes, params, notes)
+    _clamp(takes, params, notes)
+    if "max_tokens" in params or "max_completion_tokens" in params:
+        _limit(takes, params, notes)
+    if "stop" in params:
+        _stop(takes, params, notes)
+    if "user" in params:
+        _user(takes, params, notes)
+    if "metadata" in params:
+        _metadata(takes, params, notes)
+
+
+def _drop(takes: Takes, params: dict[str, Any], notes: list[str]) -> None:
+    for name in [name for name in params if name in takes.refused]:
+        if params.pop(name) != _NEUTRAL.get(name, notes):
+            notes.append(f"{name} dropped")
+
+
+def _clamp(takes: Takes, params: dict[str, Any], notes: list[str]) -> None:
     for name, (low, high) in takes.ranges.items():
         value = params.get(name)
         if value is not None and not low <= value <= high:
@@ -29,21 +45,9 @@ def adapt_parameters(takes: Takes, params: dict[str, Any], notes: list[str]) -> 
         if name in params and params[name] not in allowed:
             del params[name]
             notes.append(f"{name} dropped: its value is not taken")
-    for name in _LIMITS:
-        if name in params:
-            _limit(takes, params, notes)
-            break
-    if "stop" in params:
-        _stop(takes, params, notes)
-    if takes.only_one:
-        given = [name for name in takes.only_one if name in params]
-        for name in given[1:]:
-            del params[name]
-            notes.append(f"{name} dropped: {given[0]} is given")
-    if "user" in params:
-        _user(takes, params, notes)
-    if "metadata" in params:
-        _metadata(takes, params, notes)
+    for name in [name for name in takes.only_one if name in params][1:]:
+        del params[name]
+        notes.append(f"{name} dropped: {takes.only_one[0]} is given")
 
 
 def _limit(takes: Takes, params: dict[str, Any], notes: list[str]) -> None:

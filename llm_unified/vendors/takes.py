@@ -11,9 +11,15 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-__all__ = ["CannotAdaptError", "Row", "Takes", "row", "taken"]
+__all__ = ["CannotAdaptError", "Row", "Takes", "names", "row", "taken"]
 
-KNOWN: Final = frozenset(
+
+def names(text: str) -> frozenset[str]:
+    """Names that stand in one text."""
+    return frozenset(text.split())
+
+
+KNOWN: Final = names(
     """
     temperature top_p top_k max_tokens max_completion_tokens stop seed n presence_penalty
     frequency_penalty logit_bias logprobs top_logprobs user metadata service_tier store prediction
@@ -22,7 +28,7 @@ KNOWN: Final = frozenset(
     reasoning_format include_reasoning documents citation_options search_settings compound_custom
     disable_tool_validation exclude_domains include_domains container mcp_servers
     context_management inference_geo speed cache_control
-    """.split()
+    """
 )
 """Parameters that some vendor takes. One that is not among them is passed on: it may be new."""
 _ANY: Final = re.compile(".*", re.DOTALL)
@@ -130,9 +136,9 @@ def taken(rows: Iterable[Row], model: str) -> Takes:
         if each.models is not None and each.models.search(name) is None:
             continue
         facts = dict(each.facts)
-        refused = takes.refused | frozenset(facts.pop("without", "").split())
+        refused = takes.refused | names(facts.pop("without", ""))
         if (params := facts.pop("params", None)) is not None:
-            refused |= KNOWN - frozenset(params.split())
-        refused -= frozenset(facts.pop("regains", "").split())
+            refused |= KNOWN - names(params)
+        refused -= names(facts.pop("regains", ""))
         takes = replace(takes, refused=refused, **facts)
     return takes

@@ -32,9 +32,8 @@ def adapt_tools(takes: Takes, params: dict[str, Any], notes: list[str]) -> dict[
     tools = params["tools"]
     if not tools:
         del params["tools"]
-        for name in _ABOUT_TOOLS:
-            if params.pop(name, None) is not None:
-                notes.append(f"{name} dropped: there are no tools")
+        dropped = [name for name in _ABOUT_TOOLS if params.pop(name, None) is not None]
+        notes += [f"{name} dropped: there are no tools" for name in dropped]
         return {}
     if not takes.tools:
         raise CannotAdaptError("the model takes no tools")
@@ -42,16 +41,15 @@ def adapt_tools(takes: Takes, params: dict[str, Any], notes: list[str]) -> dict[
         raise CannotAdaptError(f"{len(tools)} tools, {takes.most_tools} are taken")
     names: dict[str, str] = {}
     for tool in tools:
-        if not takes.caching and tool.pop("cache_control", None) is not None:
-            notes.append("cache_control dropped")
         function = tool.get("function")
-        if isinstance(function, dict):
-            if not takes.caching and function.pop("cache_control", None) is not None:
-                notes.append("cache_control dropped")
-            _rename(takes, function, names)
-    choice = params.get("tool_choice")
-    if isinstance(choice, dict) and isinstance(function := choice.get("function"), dict):
+        own = [each for each in (tool, function) if isinstance(each, dict)]
+        cached = [each.pop("cache_control", None) for each in own if not takes.caching]
+        if any(cached):
+            notes.append("cache_control dropped")
         _rename(takes, function, names)
+    choice = params.get("tool_choice")
+    if isinstance(choice, dict):
+        _rename(takes, choice.get("function"), names)
     if names:
         notes.append(f"{len(names)} tool names mapped")
     if not takes.forced_tools and (choice == "required" or isinstance(choice, dict)):
@@ -60,8 +58,8 @@ def adapt_tools(takes: Takes, params: dict[str, Any], notes: list[str]) -> dict[
     return names
 
 
-def _rename(takes: Takes, function: dict[str, Any], names: dict[str, str]) -> None:
-    name = function.get("name")
+def _rename(takes: Takes, function: Any, names: dict[str, str]) -> None:
+    name = function.get("name") if isinstance(function, dict) else None
     if isinstance(name, str) and (portable := portable_name(takes, name)) != name:
         names[portable] = name
         function["name"] = portable
