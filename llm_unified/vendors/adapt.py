@@ -59,15 +59,15 @@ class Adapter:
         if thinks is not None:
             adapt_messages(takes, params, notes, thinks=thinks)
             return Adapted(tuple(dict.fromkeys(notes))) if notes else _NOTHING
-        before = dict(params)
+        before = {**params}
         names = adapt_tools(takes, params, notes) if "tools" in params else {}
         thinks = adapt_reasoning(takes, params, notes)
         adapt_parameters(takes, params, notes)
-        if key is not None and params == before and len(self._fitting) < _REMEMBERED:
-            self._fitting[key] = thinks
         adapt_messages(takes, params, notes, thinks=thinks)
         if "response_format" in params:
             adapt_format(takes, params, notes)
+        elif key is not None and params == before and len(self._fitting) < _REMEMBERED:
+            self._fitting[key] = thinks
         return Adapted(tuple(dict.fromkeys(notes)), names)
 
 
