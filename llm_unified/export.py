@@ -151,6 +151,8 @@ def _rows(settings: Settings, names: Mapping[str, str]) -> list[dict[str, Any]]:
             "timeout": settings.provider(copy.provider).timeout,
             "input_cost_per_token": copy.input_cost_per_token,
             "output_cost_per_token": copy.output_cost_per_token,
+            "cache_read_input_token_cost": copy.cache_read_cost_per_token,
+            "cache_creation_input_token_cost": copy.cache_write_cost_per_token,
         }
         params |= {name: value for name, value in more.items() if value is not None}
         row = {

@@ -234,6 +234,7 @@ async def test_requests_and_answers_equal_completions(
     """The body, the headers that matter, and everything that is read of the answer."""
     theirs = await litellms(rig, provider, name, stream=stream)
     mine = await ours(rig, provider, name, stream=stream)
+    assert await ours(rig, provider, name, stream=stream) == mine  # what is remembered is the same
     differing = {
         member: (mine.get(member), theirs.get(member))
         for member in mine.keys() | theirs.keys()

@@ -5,10 +5,11 @@ The ceilings hold with margin and only fall.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -24,8 +25,8 @@ LONG = [
 OPTIONS: dict[str, Any] = {"temperature": 0.5, "max_tokens": 20}
 USAGE = {"stream_options": {"include_usage": True}}
 PROVIDERS = ("openai", "azure_openai", "groq", "anthropic")
-WHOLE = {name: 0.16 for name in PROVIDERS} | {"anthropic": 0.30}
-CHUNK = {name: 0.08 for name in PROVIDERS} | {"anthropic": 0.16}
+WHOLE = dict.fromkeys(PROVIDERS, 0.16) | {"anthropic": 0.30}
+CHUNK = dict.fromkeys(PROVIDERS, 0.08) | {"anthropic": 0.16}
 LONG_CHAT = 0.28
 OPEN_BREAKER = 1.1
 
@@ -42,7 +43,7 @@ class Counter:
     def __init__(self) -> None:
         self.count, self._on = 0, False
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> Self:
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
         return self
@@ -145,8 +146,11 @@ async def test_two_hundred_short_messages(pair: Pair, counter: Counter, provider
     report(provider, mine, theirs, LONG_CHAT)
 
 
-async def test_a_call_past_an_open_breaker(sim: Simulator, pair: Pair, counter: Counter) -> None:
-    """Beside a call whose primary is well: the second provider's own cost is that of the first."""
+async def test_a_call_past_an_open_breaker(
+    sim: Simulator, pair: Pair, counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside a call whose primary is well. The warning of the fallback, if anybody wants it, comes on top."""
+    caplog.set_level(logging.ERROR, "llm_unified")
     well, _ = pair("azure_openai")
     healthy = await counter.of(lambda: well.generate_response_async(HELLO, **OPTIONS))
     sim.openai.always(faults.status(500))

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from llm_unified.calls.checks import check_messages, check_params, flag_of, name_of, seconds_of
-from llm_unified.calls.formats import response_parser
+from llm_unified.calls.formats import after_prefill, response_parser
 from llm_unified.calls.request import Asked, Request, json_copy
 from llm_unified.errors import BadRequestError, ConfigurationError
 from llm_unified.providers import provider_row
@@ -98,6 +98,13 @@ def chat_request(
     if accept is not None and not callable(accept):
         raise BadRequestError(f"accept must be callable, not {type(accept).__name__}")
     copied = [_without_our_own(m) for m in json_copy(list(messages), "messages")]
+    last = copied[-1]
+    if (
+        parser is not None
+        and last.get("role") == "assistant"
+        and isinstance(last.get("content"), str)
+    ):
+        parser = after_prefill(parser, last["content"])
     kept = {name: json_copy(value, name) for name, value in given.items()}
     deadline, timeout = seconds_of(how, "deadline"), seconds_of(how, "timeout")
     model, chain_of = name_of(how, "model"), _chain(how)

@@ -10,7 +10,7 @@ from llm_unified.calls.answer import Assembly
 from llm_unified.calls.attempt import PendingAttempt
 from llm_unified.calls.chain import Chain
 from llm_unified.calls.request import json_copy
-from llm_unified.calls.vectors import embedding_of
+from llm_unified.calls.vectors import Vectors, batched
 from llm_unified.engine.incoming import Incoming
 from llm_unified.engine.pieces import AnswerError
 from llm_unified.response import Embedding, LLMResponse
@@ -49,24 +49,33 @@ async def embed(chain: Chain) -> Embedding:
         LLMError: as `complete`.
     """
 
+    batches = batched(chain.request.messages)
+
     async def work(attempt: PendingAttempt, fresh: bool) -> Embedding:
-        texts = list(chain.request.messages)
+        vectors = Vectors()
         async with attempt.limit():
-            data = await chain.engine.embed(
-                attempt.deployment,
-                attempt.model,
-                texts,
-                json_copy(chain.request.params, "extra"),
-                exchange=attempt.exchange,
-                pool=chain.engine.pool(attempt.deployment, chain.pools),
-                fresh=fresh,
-            )
-            found = embedding_of(
-                data, count=len(texts), provider=attempt.deployment.provider, model=attempt.model
-            )
-        attempt.usage = found.usage
+            for texts in batches:
+                data = await chain.engine.embed(
+                    attempt.deployment,
+                    attempt.model,
+                    texts,
+                    json_copy(chain.request.params, "extra"),
+                    exchange=attempt.exchange,
+                    pool=chain.engine.pool(attempt.deployment, chain.pools),
+                    fresh=fresh,
+                )
+                try:
+                    vectors.add(data, count=len(texts))
+                finally:  # what was sent was paid for
+                    attempt.usage = vectors.usage
         attempt.answered()
-        return replace(found, cost_usd=attempt.cost)
+        return Embedding(
+            vectors=tuple(vectors.rows),
+            provider=attempt.deployment.provider,
+            model=attempt.model,
+            usage=vectors.usage,
+            cost_usd=attempt.cost,
+        )
 
     found: Embedding = await chain.run(work)
     return replace(found, attempts=tuple(chain.trail.attempts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from llm_unified import __version__
@@ -137,6 +137,12 @@ def provider_rows(settings: Settings, provider: ProviderSettings) -> Iterator[Ro
             yield row(setting, value, str(number))
 
 
+_PRICES: Final = (
+    *("input_cost_per_token", "output_cost_per_token"),
+    *("cache_read_cost_per_token", "cache_write_cost_per_token"),
+)
+
+
 def _deployment_values(deployment: DeploymentSettings) -> Iterator[tuple[str, Any]]:
     yield "model", deployment.model
     if deployment.api_base:
@@ -145,7 +151,7 @@ def _deployment_values(deployment: DeploymentSettings) -> Iterator[tuple[str, An
     if deployment.litellm_model.startswith("azure/"):
         yield "api_version", deployment.api_version
     yield "api_key", keys or ["none"]
-    for name in ("organization", "base_model", "input_cost_per_token", "output_cost_per_token"):
+    for name in ("organization", "base_model", *_PRICES):
         if (value := getattr(deployment, name)) is not None:
             yield name, value
     if deployment.weight != 1:

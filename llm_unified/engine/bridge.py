@@ -78,7 +78,7 @@ class _OurWire(httpx.AsyncBaseTransport):
                 return httpx.Response(
                     200,
                     headers={"content-type": "text/event-stream"},
-                    stream=_Rewritten(self._vendor, reply),
+                    stream=_Rewritten(self._vendor, reply, self._exchange),
                 )
             return httpx.Response(200, json=await reply.json())
         except WireError:
@@ -88,13 +88,15 @@ class _OurWire(httpx.AsyncBaseTransport):
 class _Rewritten(httpx.AsyncByteStream):
     """A stream's events, written anew after they were read whole."""
 
-    def __init__(self, vendor: Vendor, reply: Reply) -> None:
+    def __init__(self, vendor: Vendor, reply: Reply, exchange: Exchange) -> None:
         self._named = vendor.protocol == "anthropic"
-        self._reply, self._end = reply, vendor.end_marker
+        self._reply, self._end, self._exchange = reply, vendor.end_marker, exchange
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for events in self._reply.batches(self._end):
             for event in events:
+                if self._named or event.get("usage") or event.get("x_groq"):
+                    self._exchange.counted = True
                 name = f"event: {event.get('type')}\n" if self._named else ""
                 yield f"{name}data: {json.dumps(event)}\n\n".encode()
         if not self._named:

@@ -74,6 +74,10 @@ async def by_completion(
         WireError: refused or broken; ``exchange`` says how.
     """
     params["messages"] = messages
+    if stream and vendor is not None and vendor.protocol == "groq" and "response_format" in params:
+        params.pop(
+            "stream_options", None
+        )  # LiteLLM asks for the whole, and sends the option even so
     client = None
     if vendor is not None and pool is not None:
         vendor.nudge(params)
@@ -158,6 +162,8 @@ class ClassicAnswer:
                     hidden = getattr(chunk, "_hidden_params", None) or {}
                     if hidden.get("usage") is not None:
                         piece.usage = litellm_usage(hidden["usage"])
+                if self._verified and not self._exchange.counted:
+                    piece.usage = None  # LiteLLM counts for a server that does not
                 yield [piece]
 
     async def aclose(self) -> None:

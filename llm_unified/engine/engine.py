@@ -10,9 +10,10 @@ from llm_unified.engine.classic import application_listens, by_completion, close
 from llm_unified.engine.classic import embed as embed_by_litellm
 from llm_unified.engine.imports import get_ssl_configuration
 from llm_unified.engine.incoming import Incoming, PlannedAnswer, RenamedAnswer
+from llm_unified.engine.prepared import Prepared
 from llm_unified.engine.prices import PriceList
 from llm_unified.engine.router import FallbackRouter
-from llm_unified.engine.translate import Plan, Prepared
+from llm_unified.engine.translate import Plan
 from llm_unified.engine.warmup import warm_up
 from llm_unified.pool.deployments import Deployment, build_model_list, plan
 from llm_unified.response import Usage

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from llm_unified.engine.pieces import AnswerError, Piece
-from llm_unified.engine.translate import Prepared
+from llm_unified.engine.prepared import Prepared
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.reply import Reply
 

@@ -18,7 +18,8 @@ __all__ = ["piece_of"]
 
 
 _MEMBERS: Final = (
-    *("reasoning_content", "thinking_blocks", "reasoning_items", "refusal", "annotations", "audio"),
+    *("reasoning_content", "reasoning", "thinking_blocks", "reasoning_items"),
+    *("refusal", "annotations", "audio"),
 )
 """What LiteLLM's messages have beside content and tool calls."""
 
@@ -48,7 +49,8 @@ def piece_of(answer: Any, *, part: str) -> Piece:
     found = {name: getattr(said, name, None) or specific.get(name) for name in _MEMBERS}
     members = {name: _plain(value) for name, value in found.items() if value}
     piece.members = members
-    piece.reasoning = text_of(members.get("reasoning_content"), "reasoning")
+    reasoning = members.get("reasoning_content") or members.get("reasoning")
+    piece.reasoning = text_of(reasoning, "reasoning")
     piece.thinking = members.get("thinking_blocks", ())
     piece.refusal = text_of(members.get("refusal"), "refusal")
     piece.annotations = members.get("annotations", ())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_unified.engine.imports import LiteLLMUsage, litellm
+from llm_unified.pool.deployments import cost
 from llm_unified.response import Usage
 
 __all__ = ["PriceList"]
@@ -17,6 +18,7 @@ _PLAIN = (
     "output_cost_per_token",
     "cache_read_input_token_cost",
     "cache_creation_input_token_cost",
+    "cache_creation_input_token_cost_above_1hr",
 )
 
 
@@ -35,6 +37,7 @@ class PriceList:
     completion: float | None
     cached: float | None = None
     cache_write: float | None = None
+    cache_write_1h: float | None = None
     reasons: bool = False
     """The model can think before it answers."""
     tiered: bool = False
@@ -47,37 +50,50 @@ class PriceList:
             info: Mapping[str, Any] = litellm.get_model_info(name, vendor)
         except Exception:  # noqa: BLE001 - LiteLLM raises a bare Exception for an unknown model
             return cls(name, vendor, None, None)
-        prompt, completion, cached, written = (info.get(key) for key in _PLAIN)
-        tiered = any(value and _TIER.search(key) for key, value in info.items())
-        reasons = bool(info.get("supports_reasoning"))
-        return cls(name, vendor, prompt, completion, cached, written, reasons, tiered)
+        prompt, completion, cached, written, written_1h = (info.get(key) for key in _PLAIN)
+        return cls(
+            name,
+            vendor,
+            prompt,
+            completion,
+            cached,
+            written,
+            written_1h,
+            reasons=bool(info.get("supports_reasoning")),
+            tiered=any(value and _TIER.search(key) for key, value in info.items()),
+        )
 
     def cost(self, usage: Usage) -> float | None:
-        """US dollars of these tokens; ``None`` when nobody knows the price.
-
-        Source of the formula: LiteLLM's ``generic_cost_per_token``: cached and written tokens are part of
-        the prompt's and have prices of their own.
-        """
+        """US dollars of these tokens; ``None`` when nobody knows the price."""
         if self.tiered:
             return self._by_litellm(usage)
         if not self.prompt and not self.completion:
             return None
-        plain = self.prompt or 0.0
-        special = usage.cached_tokens + usage.cache_write_tokens
-        return (
-            max(0, usage.prompt_tokens - special) * plain
-            + usage.cached_tokens * (plain if self.cached is None else self.cached)
-            + usage.cache_write_tokens * (plain if self.cache_write is None else self.cache_write)
-            + usage.completion_tokens * (self.completion or 0.0)
+        return cost(
+            usage,
+            self.prompt or 0.0,
+            self.completion or 0.0,
+            cached=self.cached,
+            cache_write=self.cache_write,
+            cache_write_1h=self.cache_write_1h,
         )
 
     def _by_litellm(self, usage: Usage) -> float | None:
+        long = usage.cache_write_1h_tokens
         counted = LiteLLMUsage(
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             total_tokens=usage.total_tokens,
             cache_read_input_tokens=usage.cached_tokens,
             cache_creation_input_tokens=usage.cache_write_tokens,
+            prompt_tokens_details={
+                "cached_tokens": usage.cached_tokens,
+                "cache_creation_tokens": usage.cache_write_tokens,
+                "cache_creation_token_details": {
+                    "ephemeral_5m_input_tokens": usage.cache_write_tokens - long,
+                    "ephemeral_1h_input_tokens": long,
+                },
+            },
         )
         try:
             prompt, completion = litellm.cost_per_token(

@@ -11,18 +11,16 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yarl
 
 from llm_unified.engine.imports import (
-    ANTHROPIC_TOOL_NAMES,
     LlmProviders,
     ProviderConfigManager,
     get_optional_params,
-    responses_api_bridge_check,
     update_request_with_filtered_beta,
     validate_and_fix_openai_messages,
     validate_and_fix_openai_tools,
@@ -30,44 +28,38 @@ from llm_unified.engine.imports import (
     validate_chat_completion_tool_choice,
     validate_openai_optional_params,
 )
-from llm_unified.engine.openai_wire import chunk_of, whole_of
-from llm_unified.engine.pieces import Piece, without_helper
+from llm_unified.engine.losses import lost
 from llm_unified.engine.plain import anthropic_turns, leading, sample
-from llm_unified.engine.reading import AnthropicReader, anthropic_whole
+from llm_unified.engine.prepared import Prepared
+from llm_unified.engine.responses import ResponsesRule
 from llm_unified.vendors import Access, Vendor
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
 from llm_unified.wire.request import post, post_headers
 
-__all__ = ["Plan", "Prepared"]
+__all__ = ["Plan"]
 
 _REMEMBERED: Final = 256
 """Sets of scalar parameters whose translation a plan remembers."""
-_SUMMARIES: Final = ("reasoning_summary", "reasoningSummary")
-"""Names of a parameter that only the Responses API takes; LiteLLM's bridge knows them."""
-_BRIDGING: Final = (
-    {"reasoning_effort": "low", "tools": [{"type": "function", "function": {"name": "x"}}]},
-    {"reasoning_effort": "low", "reasoning_summary": "auto"},
-)
-"""With what LiteLLM asks the Responses API for some models that it otherwise asks for chat completions."""
-_TRANSLATED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "max_tokens": ("max_completion_tokens",),
-        "max_completion_tokens": ("max_tokens",),
-        "stop": ("stop_sequences",),
-        "user": ("metadata",),
-        "tools": ("tools", "mcp_servers"),
-        "functions": ("tools",),
-        "function_call": ("tool_choice",),
-        "web_search_options": ("tools",),
-        "parallel_tool_calls": ("tool_choice",),
-        "reasoning_effort": ("thinking", "output_config"),
-        "response_format": ("output_format", "output_config", "json_mode"),
-    }
-)
-"""Where LiteLLM puts a parameter that a vendor knows by another name."""
-_SAYS_NOTHING: Final[tuple[Any, ...]] = ({"type": "text"}, "none", "auto")
-"""Values that are not missed."""
 _PASSED_BESIDE: Final = ("extra_body", "extra_headers", "stream_options", "metadata")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Translation:
+    """A request as LiteLLM translates it; the key is in its headers, so there is no `repr`."""
+
+    headers: Mapping[str, str] | None
+    """``None``: nothing but what authorizes it."""
+    body: Mapping[str, Any]
+    more: Mapping[str, Any]
+    """Members for the body that LiteLLM does not know."""
+    messages: list[Any]
+    optional: Mapping[str, Any]
+    about: Mapping[str, Any]
+    """What LiteLLM's translation of the answer wants to know."""
+    json_mode: bool
+    fakes_stream: bool
+    lost: tuple[str, ...]
+    """Parameters that it left out."""
 
 
 class Plan:
@@ -96,10 +88,7 @@ class Plan:
             "drop_params": True,
         }
         self._is_anthropic = vendor.protocol == "anthropic"
-        self._always_bridged = self._bridged({})
-        self._may_bridge = self._always_bridged or any(
-            self._bridged(params) for params in _BRIDGING
-        )
+        self._responses = ResponsesRule(vendor, self.model, self._access)
         self._fakes_streams = bool(
             self._config.should_fake_stream(
                 model=base_model or self.model,
@@ -116,29 +105,15 @@ class Plan:
                 "api_base": self._access.base,
                 "model_info": {},
             }
-        self._remembered: dict[Any, tuple[dict[str, Any], tuple[str, ...]]] = {}
+        self._parameters: dict[Any, dict[str, Any]] = {}
+        self._translations: dict[Any, _Translation] = {}
 
     def __repr__(self) -> str:
         return f"Plan({self.vendor.protocol}, {self.model})"
 
-    def _bridged(self, params: Mapping[str, Any]) -> bool:
-        if self._is_anthropic:
-            return False
-        info, _ = responses_api_bridge_check(
-            model=self.model,
-            custom_llm_provider=self.vendor.litellm_name,
-            tools=params.get("tools"),
-            reasoning_effort=params.get("reasoning_effort"),
-            reasoning_summary=_summary_of(params),
-            api_base=self._access.base,
-        )
-        return info.get("mode") == "responses"
-
     def serves(self, params: Mapping[str, Any]) -> bool:
         """Whether a request with these parameters goes this way; else LiteLLM asks the Responses API."""
-        if not self._may_bridge:
-            return True
-        return not (self._always_bridged or self._bridged(params))
+        return not self._responses.applies(params)
 
     async def prepare(
         self, messages: list[Any], params: dict[str, Any], *, stream: bool
@@ -151,27 +126,69 @@ class Plan:
         params["messages"] = messages
         self.vendor.nudge(params)
         beside = {name: params.pop(name, None) for name in _PASSED_BESIDE}
-        if self._may_bridge:  # its chat completions refuse these
-            for place in (params, beside["extra_body"] or {}):
-                for name in _SUMMARIES:
-                    place.pop(name, None)
+        self._responses.strip(params, beside["extra_body"] or {})
         messages, turns = self._divided(params.pop("messages"))
+        made = self._translation(messages, params, plain=turns is not None, stream=stream)
+        on_wire = stream and not made.fakes_stream
+        body = _separate(made.body)
+        if turns is not None:
+            body["messages"] = [*body["messages"][:-1], *turns]
+        if on_wire:
+            if beside["stream_options"] and not self._is_anthropic:
+                body["stream_options"] = beside["stream_options"]
+            body["stream"] = True
+        body.update(made.more)
+        body.update(beside["extra_body"] or {})
+        headers = self._all_headers(made.headers, beside["extra_headers"], stream=on_wire)
+        translation = {
+            "model": self.model,
+            "request_data": body,
+            "messages": made.messages,
+            "optional_params": dict(made.optional),
+            "litellm_params": dict(made.about),
+            "json_mode": made.json_mode,
+        }
+        request = post(self._url, headers, encoded(body))
+        return Prepared(
+            self.vendor, self._config, request, translation, on_wire=on_wire, lost=made.lost
+        )
+
+    def _translation(
+        self, messages: list[Any], params: dict[str, Any], *, plain: bool, stream: bool
+    ) -> _Translation:
+        """By LiteLLM; of plain turns with scalar parameters, once."""
+        key: Any = (stream, tuple(params.items()))
+        try:
+            hash(key)
+        except TypeError:  # a list or an object among them
+            key = None
+        alike = plain and len(messages) == 1 and key is not None
+        made = self._translations.get(key) if alike else None
+        if made is None:
+            made = self._translated(messages, params, key, stream=stream)
+            if alike and len(self._translations) < _REMEMBERED:
+                self._translations[key] = made
+        return made
+
+    def _translated(
+        self, messages: list[Any], params: dict[str, Any], key: Any, *, stream: bool
+    ) -> _Translation:
         messages = validate_and_fix_openai_messages(messages=messages)
         messages = self._config.translate_developer_role_to_system_role(
             messages=messages, **self._about_roles
         )
-        optional, lost = self._optional(params, stream=stream)
+        optional = self._optional(params, key, stream=stream)
+        missing = lost(params, optional)
         json_mode = bool(optional.pop("json_mode", False))
         fake = bool(optional.pop("fake_stream", False)) or (stream and self._fakes_streams)
         optional.pop("stream", None)
         optional.pop("max_retries", None)
-        more = {**optional.pop("extra_body", {}), **(beside["extra_body"] or {})}
+        more = optional.pop("extra_body", {})
         about = dict(self._litellm_params)  # LiteLLM leaves notes for the answer's translation here
-        on_wire = stream and not fake
+        headers = None
         if self._is_anthropic:
-            headers, body = await self._anthropic(messages, optional, about)
+            headers, body = self._anthropic(messages, optional, about)
         else:
-            headers = None
             body = self._config.transform_request(
                 model=self.model,
                 messages=messages,
@@ -179,27 +196,9 @@ class Plan:
                 litellm_params=about,
                 headers={},
             )
-            if on_wire and beside["stream_options"]:
-                body["stream_options"] = beside["stream_options"]
-        if turns is not None:
-            body["messages"] = [*body["messages"][:-1], *turns]
-        if on_wire:
-            body["stream"] = True
-        body.update(more)
-        request = post(
-            self._url,
-            self._all_headers(headers, beside["extra_headers"], stream=on_wire),
-            encoded(body),
+        return _Translation(
+            headers, body, more, messages, optional, about, json_mode, fake, missing
         )
-        translation = {
-            "model": self.model,
-            "request_data": body,
-            "messages": messages,
-            "optional_params": optional,
-            "litellm_params": about,
-            "json_mode": json_mode,
-        }
-        return Prepared(self.vendor, self._config, request, translation, on_wire=on_wire, lost=lost)
 
     def _divided(self, messages: list[Any]) -> tuple[list[Any], list[Any] | None]:
         """What LiteLLM is to translate, and what goes in place of the last of that."""
@@ -222,21 +221,14 @@ class Plan:
             return self._plain[stream]
         return post_headers({**(special or self._headers), **(extra or {})}, stream=stream)
 
-    def _optional(
-        self, params: dict[str, Any], *, stream: bool
-    ) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The parameters in this vendor's terms, and which of them LiteLLM left out.
+    def _optional(self, params: dict[str, Any], key: Any, *, stream: bool) -> dict[str, Any]:
+        """The parameters in this vendor's terms. Those that are all scalars are translated once.
 
-        Those that are all scalars are translated once. LiteLLM logs whatever it is given here, and uses no
-        message for these vendors: it gets none.
+        LiteLLM logs whatever it is given here, and uses no message for these vendors: it gets none.
         """
-        key: Any = (stream, tuple(params.items()))
-        try:
-            known = self._remembered.get(key)
-        except TypeError:  # a list or an object among them
-            key = known = None
+        known = None if key is None else self._parameters.get(key)
         if known is not None:
-            return _separate(known[0]), known[1]
+            return _separate(known)
         given = dict(params)
         if "tools" in given:
             given["tools"] = validate_and_fix_openai_tools(tools=given["tools"])
@@ -259,12 +251,11 @@ class Plan:
             max_retries=0,
             **given,
         )
-        lost = _lost(params, optional)
-        if key is not None and len(self._remembered) < _REMEMBERED:
-            self._remembered[key] = (_separate(optional), lost)
-        return optional, lost
+        if key is not None and len(self._parameters) < _REMEMBERED:
+            self._parameters[key] = _separate(optional)
+        return optional
 
-    async def _anthropic(
+    def _anthropic(
         self, messages: list[Any], optional: dict[str, Any], about: dict[str, Any]
     ) -> tuple[dict[str, str], dict[str, Any]]:
         """LiteLLM chooses the beta headers by what is in the request."""
@@ -314,79 +305,6 @@ def _separate(optional: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _summary_of(params: Mapping[str, Any]) -> Any:
-    """The wish for a summary of the reasoning, wherever it stands."""
-    for place in (params, params.get("extra_body") or {}):
-        for name in _SUMMARIES:
-            if place.get(name) is not None:
-                return place[name]
-    return None
-
-
-class Prepared:
-    """One request, and how to read what comes back."""
-
-    def __init__(
-        self,
-        vendor: Vendor,
-        config: Any,
-        request: HttpRequest,
-        translation: dict[str, Any],
-        *,
-        on_wire: bool,
-        lost: tuple[str, ...] = (),
-    ) -> None:
-        """``translation``: what LiteLLM's translation of the answer wants to know of the request."""
-        self.request = request
-        self.lost = lost
-        """Parameters that LiteLLM left out."""
-        self.stream: Final = on_wire
-        """Whether events will come; some models are not asked for a stream."""
-        self._vendor, self._config, self._translation = vendor, config, translation
-        self._json_mode: bool = translation["json_mode"]
-
-    def __repr__(self) -> str:
-        return f"Prepared({self.request!r})"
-
-    @property
-    def end_marker(self) -> str:
-        """What ends a stream."""
-        return self._vendor.end_marker
-
-    def whole(self, data: Any) -> Piece:
-        """Read a whole answer.
-
-        Raises:
-            AnswerError: it is none.
-        """
-        if self._vendor.protocol == "anthropic":
-            return anthropic_whole(self._config, data, **self._translation)
-        piece = whole_of(data)
-        return without_helper(piece, set()) if self._json_mode else piece
-
-    def reader(self) -> Callable[[dict[str, Any]], Piece | None]:
-        """What reads the events of one stream; it may raise `AnswerError`."""
-        if self._vendor.protocol == "anthropic":
-            names = self._translation["litellm_params"].get(ANTHROPIC_TOOL_NAMES)
-            return AnthropicReader(json_mode=self._json_mode, tool_names=names)
-        if not self._json_mode:
-            return chunk_of
-        helpers: set[int | None] = set()
-        return lambda event: without_helper(chunk_of(event), helpers)
-
-
 def encoded(body: Mapping[str, Any]) -> bytes:
     """JSON as the vendors' SDKs write it."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _lost(params: Mapping[str, Any], optional: Mapping[str, Any]) -> tuple[str, ...]:
-    more = optional.get("extra_body") or {}
-    return tuple(
-        name
-        for name, value in params.items()
-        if name not in optional
-        and name not in more
-        and value not in _SAYS_NOTHING
-        and not any(other in optional for other in _TRANSLATED.get(name, ()))
-    )

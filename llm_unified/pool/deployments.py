@@ -66,6 +66,9 @@ class Deployment:
     input_cost_per_token: float | None = None
     """US dollars; ``None``: LiteLLM's price list."""
     output_cost_per_token: float | None = None
+    cache_read_cost_per_token: float | None = None
+    """``None``, here and below: as any other prompt token."""
+    cache_write_cost_per_token: float | None = None
 
     @property
     def row(self) -> ProviderRow:
@@ -82,8 +85,41 @@ class Deployment:
 
         They are not given to LiteLLM: that makes every call half as dear again in CPU.
         """
-        prompt, completion = self.input_cost_per_token or 0.0, self.output_cost_per_token or 0.0
-        return usage.prompt_tokens * prompt + usage.completion_tokens * completion
+        return cost(
+            usage,
+            self.input_cost_per_token or 0.0,
+            self.output_cost_per_token or 0.0,
+            cached=self.cache_read_cost_per_token,
+            cache_write=self.cache_write_cost_per_token,
+        )
+
+
+def cost(
+    usage: Usage,
+    prompt: float,
+    completion: float,
+    *,
+    cached: float | None = None,
+    cache_write: float | None = None,
+    cache_write_1h: float | None = None,
+) -> float:
+    """US dollars by these prices of one token; without one of its own, what is cached costs what others do.
+
+    Source of the formula: LiteLLM's ``generic_cost_per_token``: cached and written tokens are part of the
+    prompt's and have prices of their own.
+    """
+    cached = prompt if cached is None else cached
+    cache_write = prompt if cache_write is None else cache_write
+    cache_write_1h = cache_write if cache_write_1h is None else cache_write_1h
+    long = usage.cache_write_1h_tokens
+    special = usage.cached_tokens + usage.cache_write_tokens
+    return (
+        max(0, usage.prompt_tokens - special) * prompt
+        + usage.cached_tokens * cached
+        + (usage.cache_write_tokens - long) * cache_write
+        + long * cache_write_1h
+        + usage.completion_tokens * completion
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +144,8 @@ def plan(settings: Settings) -> tuple[Deployment, ...]:
             weight=member.deployment.weight,
             input_cost_per_token=member.deployment.input_cost_per_token,
             output_cost_per_token=member.deployment.output_cost_per_token,
+            cache_read_cost_per_token=member.deployment.cache_read_cost_per_token,
+            cache_write_cost_per_token=member.deployment.cache_write_cost_per_token,
         )
         for member in _members(settings)
     )

@@ -129,6 +129,12 @@ class DeploymentOptions(BaseModel):
     output_cost_per_token: Price | None = Field(
         default=None, description="Price of one answered token"
     )
+    cache_read_cost_per_token: Price | None = Field(
+        default=None, description="Price of one prompt token read from the provider's cache"
+    )
+    cache_write_cost_per_token: Price | None = Field(
+        default=None, description="Price of one prompt token written to the provider's cache"
+    )
     base_model: Text | None = Field(
         default=None, description="Azure: the model behind the deployment, for its price"
     )

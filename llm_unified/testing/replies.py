@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Reply",
+    "answer",
     "auto",
     "content_filter",
     "echo",
@@ -96,6 +97,42 @@ def tool_calls(
     """Parallel tool calls: ``(name, arguments)`` or ``(name, arguments, id)`` each."""
     uses = tuple(_use(*call) for call in calls)
     return Reply("tool_calls", lambda _: Answer(text=content, tools=uses))
+
+
+def answer(
+    content: str | None = None,
+    *,
+    reasoning: str | None = None,
+    calls: Iterable[tuple[str, Mapping[str, Any] | str, str | None]] = (),
+    refusal: str | None = None,
+    annotations: Iterable[Mapping[str, Any]] = (),
+    logprobs: bool = False,
+    usage: tuple[int, int] | None = None,
+    cached: int = 0,
+    written: int = 0,
+    reasoned: int = 0,
+    finish_reason: str | None = None,
+) -> Reply:
+    """Everything that an answer may have, in the vendor's own form.
+
+    ``reasoning``: OpenAI's protocol has it as ``reasoning_content``, Groq as ``reasoning``, Anthropic as a
+    thinking block with a signature. ``annotations``: Anthropic's are the citations of its text. ``cached`` and
+    ``written`` are part of the prompt's tokens, ``reasoned`` of the answer's.
+    """
+    whole = Answer(
+        text=content,
+        tools=tuple(_use(*call) for call in calls),
+        refusal=refusal,
+        finish=finish_reason,
+        usage=usage,
+        reasoning=reasoning,
+        annotations=tuple(annotations),
+        logprobs=logprobs,
+        cached=cached,
+        written=written,
+        reasoned=reasoned,
+    )
+    return Reply("answer", lambda _: whole)
 
 
 def json(value: object) -> Reply:

@@ -24,6 +24,7 @@ __all__ = [
     "Wire",
     "dump",
     "text_of",
+    "words_of",
 ]
 
 Endpoint = Literal["chat", "embeddings", "models"]
@@ -62,14 +63,24 @@ class Answer:
     """Prompt and completion tokens; ``None``: estimated."""
     pieces: tuple[str, ...] | None = None
     """The text as stream deltas; ``None``: one per word."""
+    reasoning: str | None = None
+    """What the model thinks aloud before it answers."""
+    annotations: tuple[Mapping[str, Any], ...] = ()
+    """Citations, as this vendor's API has them."""
+    logprobs: bool = False
+    cached: int = 0
+    """Of the prompt's tokens: read from the cache."""
+    written: int = 0
+    """Of the prompt's tokens: written to the cache."""
+    reasoned: int = 0
+    """Of the answer's tokens: spent on reasoning."""
 
     @property
     def deltas(self) -> tuple[str, ...]:
         """The text cut into stream deltas."""
         if self.pieces is not None:
             return self.pieces
-        words = (self.text or "").split(" ")
-        return tuple(w if i == 0 else f" {w}" for i, w in enumerate(words) if w or i)
+        return words_of(self.text or "")
 
     @property
     def finish_reason(self) -> str:
@@ -226,6 +237,12 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 def dump(value: object) -> str:
     """Compact JSON, as vendors send it."""
     return _encode(value)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The text as stream deltas, one a word."""
+    words = text.split(" ")
+    return tuple(w if i == 0 else f" {w}" for i, w in enumerate(words) if w or i)
 
 
 def text_of(content: object) -> str:

@@ -99,6 +99,8 @@ class Exchange:
     """Some byte of an answer came."""
     ended: bool = False
     """The answer is whole: its end marker or the end of its body was seen."""
+    counted: bool = False
+    """A stream on the way through `completion()` said how many tokens it took."""
 
     @property
     def stale(self) -> bool:

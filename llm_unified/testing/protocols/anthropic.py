@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.testing.wire import (
@@ -20,6 +21,7 @@ from llm_unified.testing.wire import (
     Wire,
     dump,
     text_of,
+    words_of,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ BLOCKS = (
     "server_tool_use",
     "container_upload",
 )
+SIGNATURE = "c2ltdWxhdGVkIHNpZ25hdHVyZQ=="
+"""Of every thinking block; whoever sends one back sends this."""
 STOP_REASONS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -159,7 +163,12 @@ class AnthropicWire(Wire):
 
     def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
         text = answer.text or answer.refusal
-        content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+        content: list[dict[str, Any]] = []
+        if answer.reasoning is not None:
+            content.append(_thinking(answer.reasoning) | {"signature": SIGNATURE})
+        if text:
+            cited = {"citations": list(answer.annotations)} if answer.annotations else {}
+            content.append({"type": "text", "text": text, **cited})
         for i, tool in enumerate(answer.tools):
             content.append(_tool_block(tool, i, chat) | {"input": _object(tool.arguments)})
         return self._message(answer, chat, content)
@@ -175,10 +184,13 @@ class AnthropicWire(Wire):
             "stop_reason": _stop_reason(answer),
             "stop_sequence": None,
             "usage": {
-                "input_tokens": prompt,
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 0,
-                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+                "input_tokens": prompt - answer.cached - answer.written,
+                "cache_creation_input_tokens": answer.written,
+                "cache_read_input_tokens": answer.cached,
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": answer.written,
+                    "ephemeral_1h_input_tokens": 0,
+                },
                 "output_tokens": completion,
                 "service_tier": "standard",
             },
@@ -186,13 +198,22 @@ class AnthropicWire(Wire):
 
     def stream(self, answer: Answer, chat: Chat) -> Stream:
         ping = self._event({"type": "ping"})
-        blocks: list[tuple[dict[str, Any], list[dict[str, str]]]] = []
+        blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
         if answer.refusal and not answer.text:
-            answer = Answer(
-                text=answer.refusal, usage=answer.usage, finish=answer.finish or "content_filter"
+            answer = replace(
+                answer,
+                text=answer.refusal,
+                refusal=None,
+                finish=answer.finish or "content_filter",
             )
+        deltas: list[dict[str, Any]]
+        if answer.reasoning is not None:
+            deltas = [{"type": "thinking_delta", "thinking": p} for p in words_of(answer.reasoning)]
+            deltas.append({"type": "signature_delta", "signature": SIGNATURE})
+            blocks.append((_thinking("") | {"signature": ""}, deltas))
         if answer.text:
             deltas = [{"type": "text_delta", "text": piece} for piece in answer.deltas]
+            deltas += [{"type": "citations_delta", "citation": c} for c in answer.annotations]
             blocks.append(({"type": "text", "text": ""}, deltas))
         for i, tool in enumerate(answer.tools):
             size = max(4, -(-len(tool.arguments) // 6))
@@ -211,7 +232,7 @@ class AnthropicWire(Wire):
             between += self._event(start)
             if i == 0:
                 between += ping
-            if i == 0 and block["type"] == "text":  # no content yet; a tool's start is some
+            if i == 0 and block["type"] != "tool_use":  # no content yet; a tool's start is some
                 head.append(between)
                 between = b""
             for delta in deltas:
@@ -239,9 +260,9 @@ class AnthropicWire(Wire):
                 "type": "message_delta",
                 "delta": {"stop_reason": _stop_reason(answer), "stop_sequence": None},
                 "usage": {
-                    "input_tokens": prompt,
-                    "cache_creation_input_tokens": 0,
-                    "cache_read_input_tokens": 0,
+                    "input_tokens": prompt - answer.cached - answer.written,
+                    "cache_creation_input_tokens": answer.written,
+                    "cache_read_input_tokens": answer.cached,
                     "output_tokens": completion,
                 },
             }
@@ -354,6 +375,10 @@ def _stop_reason(answer: Answer) -> str:
     if answer.refusal and answer.finish is None:
         return "refusal"
     return STOP_REASONS.get(answer.finish_reason, answer.finish_reason)
+
+
+def _thinking(text: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": text}
 
 
 def _tool_block(tool: ToolUse, index: int, chat: Chat) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llm_unified.testing.protocols.openai import WORDS, OpenAIWire, Route, pair
@@ -57,6 +58,8 @@ class GroqWire(OpenAIWire):
         "json_generation": 400,
     }
 
+    reasoning_member = "reasoning"
+
     def base_path(self) -> str:
         return ""
 
@@ -88,6 +91,14 @@ class GroqWire(OpenAIWire):
             "completion_time": 0.01,
             "total_tokens": prompt + completion,
             "total_time": 0.012,
+            **(
+                {"prompt_tokens_details": {"cached_tokens": answer.cached}} if answer.cached else {}
+            ),
+            **(
+                {"completion_tokens_details": {"reasoning_tokens": answer.reasoned}}
+                if answer.reasoned
+                else {}
+            ),
         }
 
     def finish_message(self, message: dict[str, Any], answer: Answer) -> None:
@@ -98,7 +109,7 @@ class GroqWire(OpenAIWire):
 
     def completion(self, answer: Answer, chat: Chat) -> dict[str, Any]:
         if answer.finish == "content_filter":  # no such reason outside of Groq's streams
-            answer = Answer(text=answer.text or "", usage=answer.usage, finish="stop")
+            answer = replace(answer, text=answer.text or "", finish="stop")
         return super().completion(answer, chat)
 
     def finish_delta(self, delta: dict[str, Any], answer: Answer) -> None:
@@ -106,7 +117,7 @@ class GroqWire(OpenAIWire):
 
     def stream(self, answer: Answer, chat: Chat) -> Stream:
         if answer.refusal:
-            answer = Answer(text=answer.refusal, usage=answer.usage)
+            answer = replace(answer, text=answer.refusal, refusal=None)
         return super().stream(answer, chat)
 
     def tool_deltas(self, tool: ToolUse, index: int, chat: Chat) -> list[dict[str, Any]]:

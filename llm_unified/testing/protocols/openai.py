@@ -7,7 +7,7 @@ import hashlib
 import random
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llm_unified.testing.wire import (
     Answer,
@@ -22,10 +22,11 @@ from llm_unified.testing.wire import (
     Wire,
     dump,
     text_of,
+    words_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llm_unified.testing.journal import Request
 
@@ -92,6 +93,8 @@ class OpenAIWire(Wire):
     model = "gpt-4o-mini"
     key_prefix = "sk-proj-simulated"
     words = WORDS
+    reasoning_member: ClassVar[str] = "reasoning_content"
+    """As DeepSeek and vLLM call it; OpenAI itself shows none."""
 
     def base_path(self) -> str:
         return "/v1"
@@ -275,10 +278,12 @@ class OpenAIWire(Wire):
         if answer.tools:
             message["tool_calls"] = [self._call(t, i, chat) for i, t in enumerate(answer.tools)]
         self.finish_message(message, answer)
+        if answer.reasoning is not None:
+            message[self.reasoning_member] = answer.reasoning
         choice = {
             "index": 0,
             "message": message,
-            "logprobs": None,
+            "logprobs": _logprobs(answer.deltas) if answer.logprobs else None,
             "finish_reason": answer.finish_reason,
         }
         return {
@@ -304,9 +309,9 @@ class OpenAIWire(Wire):
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": answer.cached, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": 0,
+                "reasoning_tokens": answer.reasoned,
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
@@ -316,7 +321,7 @@ class OpenAIWire(Wire):
     def finish_message(self, message: dict[str, Any], answer: Answer) -> None:
         """Add what this vendor says about a message."""
         message["refusal"] = answer.refusal
-        message["annotations"] = []
+        message["annotations"] = list(answer.annotations)
 
     def extras(self, answer: Answer, chat: Chat) -> dict[str, Any]:
         """Top-level fields of this vendor's answers."""
@@ -328,9 +333,14 @@ class OpenAIWire(Wire):
         chunk = self._chunker(chat)
         first: dict[str, Any] = {"role": "assistant", "content": None if answer.tools else ""}
         self.finish_delta(first, answer)
-        content = [chunk({"content": piece}) for piece in answer.deltas]
+        content = [chunk({self.reasoning_member: p}) for p in words_of(answer.reasoning or "")]
+        content += [
+            chunk({"content": p}, logprobs=_logprobs((p,)) if answer.logprobs else None)
+            for p in answer.deltas
+        ]
+        content += [chunk({"annotations": [cited]}) for cited in answer.annotations]
         if answer.refusal:
-            content += [chunk({"refusal": piece}) for piece in answer.refusal.split(" ")]
+            content += [chunk({"refusal": piece}) for piece in words_of(answer.refusal)]
         for i, tool in enumerate(answer.tools):
             content += [chunk({"tool_calls": [d]}) for d in self.tool_deltas(tool, i, chat)]
         tail = [chunk({}, finish=answer.finish_reason, answer=answer)]
@@ -354,8 +364,9 @@ class OpenAIWire(Wire):
             finish: str | None = None,
             first: bool = False,
             answer: Answer | None = None,
+            logprobs: Mapping[str, Any] | None = None,
         ) -> bytes:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
             value = common | {"choices": [] if delta is None else [self.choice(choice, answer)]}
             if chat.include_usage:
                 value["usage"] = self.usage(answer, chat) if delta is None and answer else None
@@ -499,6 +510,14 @@ class OpenAIWire(Wire):
             "model": self.model_of(request, body),
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
+
+
+def _logprobs(pieces: Sequence[str]) -> dict[str, Any]:
+    tokens = [
+        {"token": p, "logprob": -0.25, "bytes": list(p.encode()), "top_logprobs": []}
+        for p in pieces
+    ]
+    return {"content": tokens, "refusal": None}
 
 
 def _schema(wanted: Any) -> dict[str, Any] | None:
