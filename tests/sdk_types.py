@@ -35,10 +35,11 @@ def check(provider: str, body: dict[str, Any]) -> None:
         return
     if provider == "azure_openai":  # the deployment is in the path
         body = {"model": "deployment", **body}
-    if (
-        provider == "groq"
-    ):  # documented with the SDK's ChatCompletionChunk.usage, not in the request
-        body = {name: value for name, value in body.items() if name != "stream_options"}
+    missing = {
+        "groq": ("stream_options",),  # documented with its ChatCompletionChunk.usage alone
+        "anthropic": ("temperature", "top_p", "top_k"),  # only models up to 4.6 take them
+    }
+    body = {name: value for name, value in body.items() if name not in missing.get(provider, ())}
     _exhaust(known.validate_python([body]))
 
 

@@ -17,6 +17,8 @@ _NAMED: Final = {
     "video_url": "a video",
 }
 _THINKING: Final = ("thinking", "redacted_thinking")
+_BLOCK: Final = ("type", "thinking", "signature", "data")
+"""Members of a thinking block. Source: Anthropic SDK: ThinkingBlockParam, RedactedThinkingBlockParam."""
 
 
 def is_empty(content: Any) -> bool:
@@ -28,16 +30,10 @@ def is_empty(content: Any) -> bool:
 
 def signed(blocks: Any) -> list[Any]:
     """The thinking blocks that Anthropic made: they carry its signature, or are redacted."""
-    if not isinstance(blocks, list):
-        return []
     return [
-        block
-        for block in blocks
-        if isinstance(block, dict)
-        and (
-            block.get("signature")
-            or (block.get("type") == "redacted_thinking" and block.get("data"))
-        )
+        {name: block[name] for name in _BLOCK if name in block}
+        for block in (blocks if isinstance(blocks, list) else ())
+        if isinstance(block, dict) and (block.get("signature") or block.get("data"))
     ]
 
 
