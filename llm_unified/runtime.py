@@ -59,7 +59,9 @@ class Runtime:
                 except RuntimeError as error:
                     if threading.main_thread().is_alive():
                         raise
-                    raise ServiceClosedError("the process ends, and nothing more is loaded") from error
+                    raise ServiceClosedError(
+                        "the process ends, and nothing more is loaded"
+                    ) from error
             self._check_open()  # `close` sees the dispatcher, or this sees that it was closed
             return self.dispatcher
 

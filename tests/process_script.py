@@ -22,7 +22,10 @@ def run(body: str, environ: dict[str, str], *, timeout: float = 120.0) -> list[s
     process = subprocess.run(
         [
             *(sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:.*ReadOnly"),
-            *("-W", "ignore::DeprecationWarning:__main__"),  # of `fork` beside threads, from 3.12 on
+            *(
+                "-W",
+                "ignore::DeprecationWarning:__main__",
+            ),  # of `fork` beside threads, from 3.12 on
             *("-c", HEAD + textwrap.dedent(body)),
         ],
         env=environ | {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},

@@ -97,7 +97,9 @@ def environ(sim: Simulator, *names: str) -> dict[str, str]:
 @needs_fork
 def test_fork_before_the_first_call(sim: Simulator) -> None:
     """Parent and child load what they need by themselves."""
-    body = f"{WORKS}\nchild(*OPEN, with_block)\nchild(close)\nchild(aclose)\ngenerate()\nprint('done')"
+    body = (
+        f"{WORKS}\nchild(*OPEN, with_block)\nchild(close)\nchild(aclose)\ngenerate()\nprint('done')"
+    )
     assert run(body, environ(sim, "openai")) == ["done"]
 
 
