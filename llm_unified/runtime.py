@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Final
 
 from llm_unified.calls.build import build_dispatcher, build_engine, importing
@@ -53,7 +54,14 @@ class Runtime:
         with importing():
             self._check_open()
             if self.dispatcher is None:
-                self.dispatcher = build_dispatcher(self.settings, self.book.attempt)
+                try:
+                    self.dispatcher = build_dispatcher(self.settings, self.book.attempt)
+                except RuntimeError as error:
+                    if threading.main_thread().is_alive():
+                        raise
+                    raise ServiceClosedError(
+                        "the process ends, and nothing more is loaded"
+                    ) from error
             self._check_open()  # `close` sees the dispatcher, or this sees that it was closed
             return self.dispatcher
 

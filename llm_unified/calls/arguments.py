@@ -97,8 +97,11 @@ def chat_request(
     accept = how.get("accept")
     if accept is not None and not callable(accept):
         raise BadRequestError(f"accept must be callable, not {type(accept).__name__}")
-    copied = [_without_our_own(m) for m in json_copy(list(messages), "messages")]
-    last = copied[-1]
+    copied = json_copy(list(messages), "messages")
+    for message in copied:
+        if "tool_calls" in message:
+            _leave_out_our_own(message)
+    last = copied[-1] if copied else {}
     if (
         parser is not None
         and last.get("role") == "assistant"
@@ -193,7 +196,7 @@ def _chain(how: Mapping[str, Any]) -> Callable[[Settings], tuple[str, ...]]:
     return chain_of
 
 
-def _without_our_own(message: dict[str, Any]) -> dict[str, Any]:
+def _leave_out_our_own(message: dict[str, Any]) -> None:
     """``raw_response["tool_calls"]`` may be sent back as they are: OpenAI and Groq may refuse our two fields."""
     calls = message.get("tool_calls")
     if isinstance(calls, list):
@@ -201,4 +204,3 @@ def _without_our_own(message: dict[str, Any]) -> dict[str, Any]:
             if isinstance(call, dict) and "function" in call:
                 call.pop("name", None)
                 call.pop("arguments", None)
-    return message

@@ -98,7 +98,11 @@ def _is(what: str, test: Callable[[Any], bool]) -> Callable[[str, Any], None]:
 
 def _dicts(name: str, value: Any, example: str) -> None:
     wrong = isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence)
-    if wrong or not all(isinstance(item, Mapping) for item in value):
+    if not wrong:
+        for item in value:  # on the path of every call: no call per message
+            if item.__class__ is not dict and not isinstance(item, Mapping):
+                wrong = True
+    if wrong:
         raise BadRequestError(f"{name} must be a list of dicts like {example}")
 
 

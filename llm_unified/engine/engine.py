@@ -68,10 +68,6 @@ class Engine:
         params: dict[str, Any] = self._entries[deployment.id]["litellm_params"]
         return params
 
-    def key_of(self, deployment: Deployment) -> str:
-        """What this deployment connects to, and as whom."""
-        return self._keys[deployment.id]
-
     @property
     def connection_keys(self) -> frozenset[str]:
         """What the deployments of this configuration connect to."""
