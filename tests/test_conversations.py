@@ -331,6 +331,19 @@ async def test_what_litellm_drops_in_silence_is_noted(sim: Simulator) -> None:
     assert response.attempts[-1].adapted == ("user dropped",)
 
 
+async def test_the_way_through_completion_is_adapted_too(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With callbacks of the application, LiteLLM's `completion()` is asked: of the adapted request."""
+    from llm_unified.engine.imports import litellm
+
+    monkeypatch.setattr(litellm, "success_callback", [lambda *_: None])
+    async with service_for(sim, "anthropic") as service:
+        response = await ask(service, [user("Hello")], temperature=1.2, seed=1)
+    assert body_of(sim, "anthropic")["temperature"] == 1.0
+    assert response.attempts[-1].adapted == ("seed dropped", "temperature 1.2 → 1.0")
+
+
 async def test_nothing_is_adapted_where_that_is_not_wanted(sim: Simulator) -> None:
     """``LLM_ADAPT=false``: the vendor that would need it is passed over, with the reason."""
     async with service_for(sim, "anthropic", "groq", adapt=False) as service:

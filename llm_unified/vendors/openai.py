@@ -99,7 +99,11 @@ FAMILIES: Final = (
     ),
     _reasoning(r"o\d", "low medium high"),
     row(_REASONING, r"o\d", without="verbosity parallel_tool_calls"),
-    row("OpenAI SDK: stop, 'not supported with latest reasoning models'", "o3|o4", without="stop"),
+    row(
+        "OpenAI SDK: stop, 'not supported with latest reasoning models'",
+        r"o3(?!-mini)|o4",
+        without="stop",
+    ),
     row(
         "OpenAI: o1-mini, o1-preview",
         "o1-(?:mini|preview)",
