@@ -41,6 +41,11 @@ LOCKS = {
     "proxy.txt": ["--group", "build", "requirements/proxy.in"],
 }
 EXAMPLES = sorted(f"examples/{file.name}" for file in (ROOT / "examples").glob("*.py"))
+CONTRACT = (
+    "tests/test_litellm_contract.py",
+    "tests/test_contract_matrix.py",
+    "tests/test_contract_prices.py",
+)
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
     "ruff format": ["-m", "ruff", "format", "--check", "."],
@@ -102,7 +107,7 @@ def lint() -> int:
 def contract(arguments: list[str]) -> int:
     oldest = "--lowest" in arguments
     rest = [a for a in arguments if a != "--lowest"]
-    return run(LOWEST if oldest else DEV, "-m", "pytest", "tests/test_litellm_contract.py", *rest)
+    return run(LOWEST if oldest else DEV, "-m", "pytest", *CONTRACT, *rest)
 
 
 def proxy(arguments: list[str]) -> int:

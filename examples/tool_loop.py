@@ -39,8 +39,7 @@ async def converse(service: UnifiedLLMService, question: str, **options: Any) ->
         response = await service.generate_response_async(messages, tools=TOOLS, **options)
         if not response.tool_calls:
             return response
-        asked = response.raw_response["tool_calls"]
-        messages.append({"role": "assistant", "content": response.content, "tool_calls": asked})
+        messages.append(response.message)  # thinking included, for whoever can read it
         for call in response.tool_calls:
             print(f"{response.provider} asks for {call.name}({call.arguments})")
             messages.append({"role": "tool", "tool_call_id": call.id, "content": run(call)})

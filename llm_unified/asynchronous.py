@@ -95,7 +95,7 @@ class AsyncMethods:
     ) -> LLMStream:
         """The same as a stream: ``async for chunk in …``, then the whole answer at ``stream.response``.
 
-        Providers are switched until the first content or tool delta. ``accept`` and
+        Providers are switched until the first content, tool or reasoning delta. ``accept`` and
         ``response_format`` are applied at the end.
 
         Raises:

@@ -44,8 +44,8 @@ class ChatOptions(CallOptions, total=False):
     """Called with the `LLMResponse` (may be ``async``) within the attempt's time; if it returns something
     false, the answer is ``rejected`` and the next provider is asked."""
     response_format: Any
-    """A pydantic model, a JSON schema, or OpenAI's ``{"type": …}``; the validated object is
-    ``response.parsed``."""
+    """A pydantic model, a JSON schema, or OpenAI's ``{"type": …}``; the object, validated here, is
+    ``response.parsed``. An answer that does not match is turned down, and the next provider asked."""
     top_p: float | None
     stop: str | Sequence[str] | None
     seed: int | None

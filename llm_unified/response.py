@@ -121,6 +121,9 @@ class Attempt:
     stale: bool = False
     """Whether it failed because a kept connection had broken while idle, which is nobody's failure: the same
     deployment is asked once more."""
+    adapted: tuple[str, ...] = ()
+    """What of the request this model does not take, and what was done about it for this attempt alone,
+    e.g. ``"temperature 1.2 → 1.0"`` or ``"logit_bias dropped"``."""
 
     def __str__(self) -> str:
         if self.outcome == "answered":

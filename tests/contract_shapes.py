@@ -26,6 +26,7 @@ CURRENT = {
     "groq": Target("openai/gpt-oss-20b"),
     "anthropic": Target("claude-haiku-4-5"),
 }
+SEEING = {**CURRENT, "groq": Target("qwen/qwen3.8-27b")}
 OLDER = {
     "openai": Target("gpt-3.5-turbo"),
     "azure_openai": Target("gpt-4", api_version="2024-06-01"),
@@ -251,8 +252,8 @@ SHAPES: dict[str, Shape] = {
         "reasoning",
         O_SERIES,
     ),
-    "image, data": Shape({}, image(PIXEL)),
-    "image, https": Shape({}, image("https://images.invalid/a.png", detail="low")),
+    "image, data": Shape({}, image(PIXEL), models=SEEING),
+    "image, https": Shape({}, image("https://images.invalid/a.png", detail="low"), models=SEEING),
     "logprobs": Shape({"logprobs": True, "top_logprobs": 1}, answer="logprobs"),
     "developer role": Shape({}, ({"role": "developer", "content": "Be brief."}, user("Hello"))),
     "system role": Shape({}, ({"role": "system", "content": "Be brief."}, user("Hello"))),
@@ -307,10 +308,6 @@ _STREAMED_ALONE = Difference(
     " a stream only",
     "stream",
 )
-_SAID_IN_WORDS = Difference(
-    "body.messages",
-    "Anthropic has no JSON mode: LiteLLM drops the wish in silence, we ask in words",
-)
 _HELPER_ENDS = Difference(
     "answer.end", "the helper tool for JSON does not show: the answer is text that has ended"
 )
@@ -334,17 +331,25 @@ _SHOWN_HELPER = tuple(
     Difference(f"answer.{name}", "LiteLLM shows its helper tool for JSON in a stream", "stream")
     for name in ("text", "calls", "end")
 )
+_OUT_OF_BETA = tuple(
+    Difference(
+        f"body.{name}", "`output_format` is called `output_config.format` since the beta ended"
+    )
+    for name in ("output_format", "output_config")
+)
 _FORMATS = ("json_object", "json_object, older", "json_schema", "pydantic", "gpt-5 schema")
 
 DIFFERENCES: dict[tuple[str, str], tuple[Difference, ...]] = {
     ("extra_body", "anthropic"): _MERGED,
     ("bridged by a summary", "anthropic"): _MERGED_SUMMARY,
-    ("json_object", "anthropic"): (_SAID_IN_WORDS,),
-    ("json_object, older", "anthropic"): (_SAID_IN_WORDS,),
     **{
-        (name, "groq"): (_STREAMED_ALONE,)
-        for name in (*_FORMATS, "json_schema and tools", "text format")
+        (name, "anthropic"): _OUT_OF_BETA
+        for name in (
+            *("json_schema", "pydantic", "json_schema and tools"),
+            *("o-series schema", "gpt-5 schema"),
+        )
     },
+    **{(name, "groq"): (_STREAMED_ALONE,) for name in (*_FORMATS, "text format")},
     **{
         (name, "groq"): (_STREAMED_ALONE, _HELPER_ENDS)
         for name in ("json_schema, older", "pydantic, older", "o-series schema")

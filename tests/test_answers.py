@@ -863,6 +863,18 @@ def test_a_text_in_pieces_is_the_text(text: str, size: int) -> None:
     assert joined(members)["reasoning"] == text
 
 
+async def test_members_that_are_nested_too_deeply_are_no_answer(sim: Simulator) -> None:
+    """Joining them would overflow the stack; nothing but our own error comes out."""
+    deep: dict[str, Any] = {}
+    for _ in range(600):
+        deep = {"x": deep, "y": 1}
+    sim.openai.script(streamed({"content": "Hi", "deep": deep}, {"content": "!", "deep": deep}))
+    async with service_for(sim, "openai") as service:
+        with pytest.raises(StreamInterruptedError) as caught:
+            await ask(service, stream=True)
+    assert caught.value.kind is FailureKind.INVALID_RESPONSE
+
+
 def test_items_with_an_index_are_parts_of_one() -> None:
     """OpenRouter's ``reasoning_details``; what has no index stands for itself."""
     pieces = [

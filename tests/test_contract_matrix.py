@@ -170,20 +170,20 @@ async def ours(rig: Rig, provider: str, name: str, *, stream: bool) -> dict[str,
 
 
 async def litellms(rig: Rig, provider: str, name: str, *, stream: bool) -> dict[str, Any]:
-    """What `litellm.acompletion` sends and reads."""
+    """What `litellm.acompletion` sends and reads, of the request as it is adapted to the model."""
     shape = SHAPES[name]
     engine = rig.engine(provider, shape.models[provider])
     deployment = next(iter(engine.deployments.values()))
     rig.upstream.asked, rig.upstream.answer = [], shape.answer
     read = Read()
     params = dict(copy.deepcopy(dict(shape.params)))
+    engine.adapt(deployment, deployment.model, copy.deepcopy(list(shape.messages)), params)
     if stream:
         params |= {"stream": True, "stream_options": {"include_usage": True}}
     info = engine._entries[deployment.id]["model_info"]
     answer: Any = await litellm.acompletion(
         **engine.params_of(deployment),
         **params,
-        messages=copy.deepcopy(list(shape.messages)),
         model_info=info,
         drop_params=True,
         max_retries=0,

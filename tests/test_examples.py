@@ -201,6 +201,32 @@ async def test_streaming(example, configure, provider: str, capsys) -> None:
 
 
 @pytest.mark.parametrize("provider", ALL)
+async def test_reasoning(example, configure, sim: Simulator, provider: str, capsys) -> None:
+    """One wish, each vendor's own words for it, and a failover in the second turn."""
+    other = "openai" if provider != "openai" else "anthropic"
+    configure(provider, other)
+    sim[provider].always(None).script(replies.text("No."), faults.status(500))
+    answer = await example("reasoning").main()
+    assert answer.provider == other
+    sent, _ = (request.body for request in sim[provider].requests)
+    wish = {
+        "openai": ("reasoning_effort", None),  # a model that does not reason
+        "azure_openai": ("reasoning_effort", None),
+        "groq": ("reasoning_effort", "low"),
+        "anthropic": ("thinking", {"type": "enabled", "budget_tokens": 1024}),
+    }
+    name, value = wish[provider]
+    assert sent.get(name) == value
+    out = capsys.readouterr().out
+    assert "No.\n" in out
+    notes = {
+        "groq": "sent as it is",
+        "anthropic": "temperature dropped: the model reasons",
+    }
+    assert f"{provider}: {notes.get(provider, 'reasoning_effort dropped')}" in out
+
+
+@pytest.mark.parametrize("provider", ALL)
 async def test_streaming_that_breaks(
     example, configure, sim: Simulator, provider: str, capsys
 ) -> None:

@@ -97,7 +97,14 @@ async def test_parameters_reach_the_wire(sim: Simulator, provider: str) -> None:
     """Temperature, limits, stop, tools and tool choice arrive in each vendor's own spelling."""
     async with service_for(sim, provider) as service:
         await service.generate_response_async(
-            HELLO, 0.2, 50, [WEATHER], tool_choice="required", stop=["END"], top_p=0.9
+            HELLO,
+            0.2,
+            50,
+            [WEATHER],
+            tool_choice="required",
+            stop=["END"],
+            top_p=0.9,
+            model="claude-sonnet-4-0" if provider == "anthropic" else None,  # later ones take one
         )
     body = sim[provider].requests[0].body
     assert body["temperature"] == 0.2
@@ -145,7 +152,8 @@ async def test_images_are_translated(sim: Simulator, provider: str) -> None:
         {"type": "image_url", "image_url": {"url": PIXEL}},
     ]
     async with service_for(sim, provider) as service:
-        await service.generate_response_async([{"role": "user", "content": content}])
+        seeing = "qwen/qwen3.8-27b" if provider == "groq" else None
+        await service.generate_response_async([{"role": "user", "content": content}], model=seeing)
     part = sim[provider].requests[0].body["messages"][0]["content"][1]
     if provider == "anthropic":
         assert part["source"]["media_type"] == "image/png"

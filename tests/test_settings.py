@@ -246,6 +246,7 @@ def test_every_global_variable_arrives():
         "LLM_COOLDOWN": ("0", 0.0),
         "LLM_FAILURE_THRESHOLD": ("1", 1),
         "LLM_RETRIES": ("2", 2),
+        "LLM_ADAPT": ("false", False),
         "LLM_FALLBACK_ON": ("server, Rate-Limit", {FailureKind.SERVER, FailureKind.RATE_LIMIT}),
         "LLM_REDIS_URL": ("redis://h/0", SecretStr("redis://h/0")),
     }

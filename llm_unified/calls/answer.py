@@ -103,7 +103,7 @@ class Assembly:
             finish_reason = "tool_calls"
         elif not calls and finish_reason == "tool_calls":
             finish_reason = "stop"
-        members: dict[str, Any] = joined(self.members) or {}
+        members: dict[str, Any] = _together(self.members) or {}
         raw: dict[str, Any] = {
             **members,
             "id": self.upstream_id,
@@ -156,8 +156,15 @@ class Assembly:
         return AnswerError("neither content nor tool call", FailureKind.INVALID_RESPONSE)
 
 
+def _together(parts: Sequence[Any]) -> Any:
+    try:
+        return joined(parts)
+    except RecursionError:
+        raise AnswerError("answer is nested too deeply", FailureKind.INVALID_RESPONSE) from None
+
+
 def _logprobs(parts: Sequence[Any]) -> dict[str, Any] | None:
-    found = joined(parts)
+    found = _together(parts)
     return found if isinstance(found, dict) and any(found.values()) else None
 
 

@@ -64,6 +64,8 @@ class PendingAttempt:
         """Tokens, as soon as they are known; what is rejected or breaks off was paid for, too."""
         self._priced: Usage | None = None
         self._cost: float | None = None
+        self.adapted: list[str] = []
+        """What of the request was changed for this vendor."""
         self.accepting = False
         """The caller is looking at the answer."""
         self.failure: Failure | None = None
@@ -196,7 +198,10 @@ class PendingAttempt:
             cost_usd=self.cost,
             sent=exchange.requests > 0,
             stale=outcome == "failed" and exchange.stale,
+            adapted=tuple(self.adapted),
         )
+        if self.adapted:
+            self._ledger.adapted(attempt)
         self._trail.attempts.append(attempt)
         return attempt
 
@@ -215,7 +220,7 @@ class PendingAttempt:
         if isinstance(error, TimeoutError):
             return self._timed_out()
         if isinstance(error, RefusedLocallyError):
-            return Failure(K.BAD_REQUEST, f"{error} before it was sent")
+            return Failure(K.BAD_REQUEST, str(error))
         return None
 
     def _classified(self, reason: str) -> Failure:

@@ -96,6 +96,7 @@ async def opened(chain: Chain, attempt: PendingAttempt, *, fresh: bool) -> Incom
         exchange=attempt.exchange,
         pool=chain.engine.pool(attempt.deployment, chain.pools),
         fresh=fresh,
+        notes=attempt.adapted,
     )
     return incoming
 

@@ -90,9 +90,9 @@ def unfenced(text: str) -> str:
     if text.startswith(("{", "[", '"')) or not 0 <= begin < end:
         return text
     inside = text[begin + len(_FENCE) : end]
-    language, line_end, rest = inside.partition("\n")
+    language, line_end, body = inside.partition("\n")
     if line_end and not language.strip().startswith(("{", "[", '"')):
-        return rest.strip()
+        return body.strip()
     return inside.strip().removeprefix("json").strip()
 
 

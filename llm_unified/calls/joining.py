@@ -15,6 +15,9 @@ _TEXTS: Final = frozenset(
 )
 """Members whose parts follow each other; of any other text or number the newest counts."""
 
+_BLOCK: Final = frozenset({"type", "thinking", "signature", "data"})
+"""Members of thinking blocks. Source: Anthropic API reference, "Extended thinking"."""
+
 
 def joined(values: Iterable[Any], name: str = "") -> Any:
     """All ``values`` of the member ``name``, one after the other; none is changed. Linear in their size.
@@ -54,4 +57,10 @@ def thinking_blocks(parts: Sequence[Any]) -> list[dict[str, Any]]:
         else:
             blocks.append([part])
         begun = thinks and not part.get("signature")
-    return [{**joined(block), "type": block[0].get("type")} for block in blocks]
+    return [_whole(block) for block in blocks]
+
+
+def _whole(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """LiteLLM adds numbers of its own (from 1.109 on), which Anthropic would refuse."""
+    block = {**joined(parts), "type": parts[0].get("type")}
+    return {name: value for name, value in block.items() if name in _BLOCK}

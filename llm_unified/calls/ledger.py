@@ -74,6 +74,17 @@ class Ledger:
         self._publish(attempt, counted)
         self._log(deployment, attempt, kind, cooldown, overridden=overridden)
 
+    def adapted(self, attempt: Attempt) -> None:
+        """The request was changed for this vendor."""
+        log(
+            "debug",
+            "request_adapted",
+            provider=attempt.provider,
+            deployment=attempt.deployment,
+            model=attempt.model,
+            changes="; ".join(attempt.adapted),
+        )
+
     def _withdraw(self, deployment: Deployment) -> None:
         if self.fleet is not None:
             self.fleet.withdraw([d.id for d in self._rotation.affected(deployment, None)])

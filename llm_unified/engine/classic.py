@@ -81,7 +81,7 @@ async def by_completion(
         )  # LiteLLM asks for the whole, and sends the option even so
     client = None
     if vendor is not None and pool is not None:
-        vendor.adapt(params)
+        vendor.nudge(params)
         client = client_over(vendor, deployment_params, pool, exchange)
     else:
         exchange.requests += 1

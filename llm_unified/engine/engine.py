@@ -9,7 +9,7 @@ from typing import Any
 from llm_unified.engine.classic import application_listens, by_completion, close_clients
 from llm_unified.engine.classic import embed as embed_by_litellm
 from llm_unified.engine.imports import get_ssl_configuration
-from llm_unified.engine.incoming import Incoming, PlannedAnswer
+from llm_unified.engine.incoming import Incoming, PlannedAnswer, RenamedAnswer
 from llm_unified.engine.prepared import Prepared
 from llm_unified.engine.prices import PriceList
 from llm_unified.engine.quiet import quiet
@@ -19,7 +19,7 @@ from llm_unified.engine.warmup import warm_up
 from llm_unified.pool.deployments import Deployment, build_model_list, plan
 from llm_unified.response import Usage
 from llm_unified.settings import Settings
-from llm_unified.vendors import vendor_of
+from llm_unified.vendors import Adapted, Adapter, CannotAdaptError, taken, vendor_of
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.transport import ConnectionPool
 
@@ -27,7 +27,7 @@ __all__ = ["Engine", "RefusedLocallyError"]
 
 
 class RefusedLocallyError(Exception):
-    """Nothing was sent: LiteLLM does not translate this request for this vendor."""
+    """Nothing was sent: this vendor cannot be told this request. The message is a reason of ours."""
 
 
 class Engine:
@@ -50,6 +50,7 @@ class Engine:
         self._entries: dict[str, dict[str, Any]] = {e["model_info"]["id"]: e for e in model_list}
         self._keys = {id_: _identity(e, settings) for id_, e in self._entries.items()}
         self._plans: dict[tuple[str, str], Plan | None] = {}
+        self._adapters: dict[tuple[str, str], Adapter | None] = {}
         self._prices: dict[tuple[str, str], PriceList] = {}
         self._reasoning: dict[tuple[str, str | None], bool] = {}
         self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
@@ -67,10 +68,6 @@ class Engine:
         """LiteLLM's parameters of a deployment. The key is in clear in them."""
         params: dict[str, Any] = self._entries[deployment.id]["litellm_params"]
         return params
-
-    def key_of(self, deployment: Deployment) -> str:
-        """What this deployment connects to, and as whom."""
-        return self._keys[deployment.id]
 
     @property
     def connection_keys(self) -> frozenset[str]:
@@ -117,6 +114,39 @@ class Engine:
             return params
         return {**params, "model": deployment.row.litellm_model(model)}
 
+    def adapt(
+        self, deployment: Deployment, model: str, messages: list[Any], params: dict[str, Any]
+    ) -> Adapted:
+        """Change a request, in place, into one that this model takes; ``messages`` get into ``params``.
+
+        Raises:
+            RefusedLocallyError: it would mean something else, or nothing may be changed (``LLM_ADAPT``).
+        """
+        params["messages"] = messages
+        key = (deployment.id, model)
+        if key not in self._adapters:
+            self._adapters[key] = self._adapter(deployment, model)
+        adapter = self._adapters[key]
+        if adapter is None:  # only LiteLLM knows this vendor
+            return Adapted()
+        try:
+            adapted = adapter(params)
+        except CannotAdaptError as error:
+            raise RefusedLocallyError(str(error)) from None
+        except Exception as error:  # a value of the wrong type
+            raise _untranslated(error) from error
+        if adapted.notes and not self.settings.adapt:
+            raise RefusedLocallyError(f"LLM_ADAPT is false: {'; '.join(adapted.notes)}")
+        return adapted
+
+    def _adapter(self, deployment: Deployment, model: str) -> Adapter | None:
+        vendor = vendor_of(deployment.row)
+        if vendor is None:
+            return None
+        own = model == deployment.model
+        base = self._entries[deployment.id]["model_info"].get("base_model") if own else None
+        return Adapter(taken(vendor.rows, base or model))
+
     # -- one attempt -----------------------------------------------------------------------------
 
     async def open(
@@ -130,18 +160,26 @@ class Engine:
         exchange: Exchange,
         pool: ConnectionPool | None,
         fresh: bool = False,
+        notes: list[str] | None = None,
     ) -> Incoming:
         """Send one request; the answer, once its headers came. ``messages`` and ``params`` are changed.
 
+        ``notes``: gets what was changed for this vendor.
+
         Raises:
-            RefusedLocallyError: LiteLLM does not translate it; nothing was sent.
+            RefusedLocallyError: this vendor cannot be told it; nothing was sent.
             WireError: refused or broken; ``exchange`` says how.
         """
+        adapted = self.adapt(deployment, model, messages, params)
+        messages = params.pop("messages")
+        if notes is not None:
+            notes += adapted.notes
         planned = self._plan(deployment, model)
+        incoming: Incoming
         bridged = planned is not None and not planned.serves(params)
         if planned is None or pool is None or bridged or application_listens():
             self._litellm_connects |= bridged or pool is None
-            return await by_completion(
+            incoming = await by_completion(
                 vendor_of(deployment.row),
                 self._params(deployment, model),
                 messages,
@@ -150,10 +188,21 @@ class Engine:
                 exchange=exchange,
                 pool=None if bridged else pool,
             )
-        prepared = await _prepare(planned, messages, params, stream=stream)
-        reply = await pool.send(prepared.request, exchange, fresh=fresh, stream=prepared.stream)
-        sends_end = deployment.row.end_marker is not None
-        return PlannedAnswer(prepared, reply, exchange, sends_end=sends_end)
+        else:
+            prepared = await _prepare(planned, messages, params, stream=stream)
+            if prepared.lost:
+                self._lost(prepared, notes)
+            reply = await pool.send(prepared.request, exchange, fresh=fresh, stream=prepared.stream)
+            sends_end = deployment.row.end_marker is not None
+            incoming = PlannedAnswer(prepared, reply, exchange, sends_end=sends_end)
+        return RenamedAnswer(incoming, adapted.names) if adapted.names else incoming
+
+    def _lost(self, prepared: Prepared, notes: list[str] | None) -> None:
+        lost = [f"{name} dropped" for name in prepared.lost]
+        if not self.settings.adapt:
+            raise RefusedLocallyError(f"LLM_ADAPT is false: {'; '.join(lost)}")
+        if notes is not None:
+            notes += lost
 
     async def embed(
         self,
@@ -178,7 +227,7 @@ class Engine:
         try:
             request = planned.embedding(texts, params)
         except Exception as error:
-            raise RefusedLocallyError(type(error).__name__) from error
+            raise _untranslated(error) from error
         reply = await pool.send(request, exchange, fresh=fresh)
         try:
             return await reply.json()
@@ -247,7 +296,11 @@ async def _prepare(
         with quiet():
             return await planned.prepare(messages, params, stream=stream)
     except Exception as error:
-        raise RefusedLocallyError(type(error).__name__) from error
+        raise _untranslated(error) from error
+
+
+def _untranslated(error: Exception) -> RefusedLocallyError:
+    return RefusedLocallyError(f"{type(error).__name__} before it was sent")
 
 
 async def _nobody(_: str) -> bool:

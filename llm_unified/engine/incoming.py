@@ -6,7 +6,7 @@ through `completion()` (`classic`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from llm_unified.engine.pieces import AnswerError, Piece
@@ -14,7 +14,7 @@ from llm_unified.engine.prepared import Prepared
 from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.reply import Reply
 
-__all__ = ["Incoming", "PlannedAnswer"]
+__all__ = ["Incoming", "PlannedAnswer", "RenamedAnswer"]
 
 
 class Incoming(Protocol):
@@ -85,3 +85,33 @@ class PlannedAnswer:
 
     async def aclose(self) -> None:
         await self._reply.aclose()
+
+
+class RenamedAnswer:
+    """An answer whose tools have other names on the wire than the caller gave them."""
+
+    def __init__(self, incoming: Incoming, names: Mapping[str, str]) -> None:
+        """``names``: on the wire → the caller's."""
+        self._incoming, self._names = incoming, names
+
+    @property
+    def complete(self) -> bool:
+        return self._incoming.complete
+
+    async def whole(self) -> Piece:
+        return self._renamed(await self._incoming.whole())
+
+    async def batches(self) -> AsyncIterator[list[Piece]]:
+        async for pieces in self._incoming.batches():
+            yield [self._renamed(piece) for piece in pieces]
+
+    async def aclose(self) -> None:
+        await self._incoming.aclose()
+
+    def _renamed(self, piece: Piece) -> Piece:
+        if piece.tool_calls:
+            piece.tool_calls = [
+                (index, id_, self._names.get(name or "", name), arguments)
+                for index, id_, name, arguments in piece.tool_calls
+            ]
+        return piece

@@ -26,9 +26,12 @@ class Prepared:
         translation: dict[str, Any],
         *,
         on_wire: bool,
+        lost: tuple[str, ...] = (),
     ) -> None:
         """``translation``: what LiteLLM's translation of the answer wants to know of the request."""
         self.request = request
+        self.lost = lost
+        """Parameters that LiteLLM left out."""
         self.stream: Final = on_wire
         """Whether events will come; some models are not asked for a stream."""
         self._vendor, self._config, self._translation = vendor, config, translation

@@ -107,7 +107,6 @@ def anthropic_whole(config: Any, data: Any, **request: Any) -> Piece:
         name: value
         for name, value in {
             "reasoning_content": piece.reasoning,
-            "thinking_blocks": piece.thinking,
             "annotations": piece.annotations,
             "server_tool_results": [block for block in blocks if _is_result(block)],
             **{name: data.get(name) for name in _ENDING},
@@ -214,7 +213,7 @@ class AnthropicReader:
 
 
 def _thought(text: str, block: dict[str, Any]) -> Piece:
-    members = {"reasoning_content": text, "thinking_blocks": [block]}
+    members = {"reasoning_content": text} if text else None
     return Piece(reasoning=text, thinking=[block], members=members, rich=True)
 
 

@@ -28,6 +28,7 @@ from llm_unified.engine.imports import (
     validate_chat_completion_tool_choice,
     validate_openai_optional_params,
 )
+from llm_unified.engine.losses import lost
 from llm_unified.engine.plain import anthropic_turns, leading, sample
 from llm_unified.engine.prepared import Prepared
 from llm_unified.engine.responses import ResponsesRule
@@ -57,6 +58,8 @@ class _Translation:
     """What LiteLLM's translation of the answer wants to know."""
     json_mode: bool
     fakes_stream: bool
+    lost: tuple[str, ...]
+    """Parameters that it left out."""
 
 
 class Plan:
@@ -121,7 +124,7 @@ class Plan:
             Exception: of any class, when LiteLLM does not translate them for this vendor.
         """
         params["messages"] = messages
-        self.vendor.adapt(params)
+        self.vendor.nudge(params)
         beside = {name: params.pop(name, None) for name in _PASSED_BESIDE}
         self._responses.strip(params, beside["extra_body"] or {})
         messages, turns = self._divided(params.pop("messages"))
@@ -146,7 +149,9 @@ class Plan:
             "json_mode": made.json_mode,
         }
         request = post(self._url, headers, encoded(body))
-        return Prepared(self.vendor, self._config, request, translation, on_wire=on_wire)
+        return Prepared(
+            self.vendor, self._config, request, translation, on_wire=on_wire, lost=made.lost
+        )
 
     def _translation(
         self, messages: list[Any], params: dict[str, Any], *, plain: bool, stream: bool
@@ -173,6 +178,7 @@ class Plan:
             messages=messages, **self._about_roles
         )
         optional = self._optional(params, key, stream=stream)
+        missing = lost(params, optional)
         json_mode = bool(optional.pop("json_mode", False))
         fake = bool(optional.pop("fake_stream", False)) or (stream and self._fakes_streams)
         optional.pop("stream", None)
@@ -190,7 +196,9 @@ class Plan:
                 litellm_params=about,
                 headers={},
             )
-        return _Translation(headers, body, more, messages, optional, about, json_mode, fake)
+        return _Translation(
+            headers, body, more, messages, optional, about, json_mode, fake, missing
+        )
 
     def _divided(self, messages: list[Any]) -> tuple[list[Any], list[Any] | None]:
         """What LiteLLM is to translate, and what goes in place of the last of that."""
@@ -273,6 +281,9 @@ class Plan:
         headers, body = update_request_with_filtered_beta(
             headers=headers, request_data=body, provider="anthropic"
         )
+        if (schema := body.pop("output_format", None)) is not None:  # its name during the beta
+            config: Any = body.get("output_config") or {}
+            body["output_config"] = {**config, "format": schema}
         return headers, body
 
     def embedding(self, texts: list[str], params: Mapping[str, Any]) -> HttpRequest:

@@ -71,6 +71,10 @@ class Options(BaseModel):
     retries: Annotated[Count, Field(ge=0, le=10)] = Field(
         default=0, description="Further rounds when everybody failed and time is left"
     )
+    adapt: Flag = Field(
+        default=True,
+        description="Whether a request is adapted to what the provider asked takes; false refuses instead",
+    )
     pool_size: Annotated[Count, Field(ge=1, le=64)] = Field(
         default=3, description="Separate connections per deployment, used in turn"
     )

@@ -10,6 +10,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from llm_unified.testing.strict import check_strictly
 from llm_unified.testing.wire import (
     Answer,
     Chat,
@@ -78,6 +79,8 @@ class Exchange:
             self.endpoint = self.wire.check(
                 self.request, self.provider.api_keys, self.provider.models
             )
+            if self.provider.simulator.strict and self.endpoint == "chat":
+                check_strictly(self.wire.provider, self.chat.model, self.request.body)
         except RefusedError as error:
             return error.problem
         return None

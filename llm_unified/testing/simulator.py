@@ -332,6 +332,7 @@ class Simulator:
     ``tls``: HTTPS with a throw-away CA, see ``ca_file`` (needs ``trustme``). ``prefix``: a path in
     front of all base URLs. ``latency`` and ``token_delay``: seconds before an answer and before
     each content chunk. ``journal_limit``: requests that each journal keeps, ``None`` for all.
+    ``strict``: refuse what the vendor's current API refuses, unknown members and parameters included.
     """
 
     def __init__(
@@ -342,7 +343,9 @@ class Simulator:
         latency: float = 0.0,
         token_delay: float = 0.0,
         journal_limit: int | None = None,
+        strict: bool = False,
     ) -> None:
+        self.strict = strict
         self.prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
         self.latency = latency
         self.token_delay = token_delay

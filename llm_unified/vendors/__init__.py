@@ -1,6 +1,6 @@
-"""What each vendor's API is like: addresses, headers, the end of a stream, and what it does not take.
+"""What each vendor's API is like: addresses, headers, the end of a stream, and what its models take.
 
-One module per vendor. Facts about what a vendor *says* when it refuses are in `failures.vendors`.
+One module per vendor holds the facts as rows; `adapt` changes a request by them. Facts about what a vendor *says* when it refuses are in `failures.vendors`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,25 @@ from types import MappingProxyType
 from typing import Final
 
 from llm_unified.providers import Protocol, ProviderRow
+from llm_unified.vendors.adapt import Adapted, Adapter
 from llm_unified.vendors.anthropic import ANTHROPIC
 from llm_unified.vendors.azure import AZURE
 from llm_unified.vendors.base import Access, Vendor
 from llm_unified.vendors.groq import GROQ
 from llm_unified.vendors.local import LOCAL
 from llm_unified.vendors.openai import OPENAI
+from llm_unified.vendors.takes import CannotAdaptError, taken
 
-__all__ = ["Access", "Vendor", "models_request", "vendor_of"]
+__all__ = [
+    "Access",
+    "Adapted",
+    "Adapter",
+    "CannotAdaptError",
+    "Vendor",
+    "models_request",
+    "taken",
+    "vendor_of",
+]
 
 _VENDORS: Final[Mapping[Protocol, Vendor]] = MappingProxyType(
     {"openai": OPENAI, "azure": AZURE, "groq": GROQ, "anthropic": ANTHROPIC}

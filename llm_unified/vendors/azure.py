@@ -1,6 +1,7 @@
 """Azure OpenAI: OpenAI's bodies at an address that names the deployment and the API version.
 
-Source: "Azure OpenAI in Azure AI Foundry Models REST API reference".
+Source: "Azure OpenAI in Azure AI Foundry Models REST API reference". What a model takes goes by the
+configured ``base_model``, else by the deployment's name, which may say nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from llm_unified.vendors.base import Access, Vendor
+from llm_unified.vendors.openai import BLIND, FAMILIES, PROTOCOL
+from llm_unified.vendors.takes import row
 
 __all__ = ["AZURE"]
 
@@ -26,5 +29,6 @@ AZURE = Vendor(
         f"{access.base}/openai/models?api-version={quote(access.api_version, safe='')}"
     ),
     headers=lambda access: {"api-key": access.key},
+    rows=(row("Azure OpenAI: REST API reference", **PROTOCOL), *FAMILIES, BLIND),
     embeddings_url=lambda access, model: _url(access, model, "embeddings"),
 )

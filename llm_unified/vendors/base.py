@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_unified.providers import Protocol
+from llm_unified.vendors.takes import Row
 
-__all__ = ["Access", "Vendor", "ask_in_words", "bearer", "keep"]
+__all__ = ["Access", "Vendor", "bearer", "keep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Access:
 
 
 def keep(params: dict[str, Any]) -> None:
-    """Nothing is to be adapted."""
+    """Nothing is to be added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,14 @@ class Vendor:
     models_url: Callable[[Access], str]
     headers: Callable[[Access], dict[str, str]]
     """What authorizes a request."""
+    rows: tuple[Row, ...] = ()
+    """What its models take."""
     embeddings_url: Callable[[Access, str], str] | None = None
     """``None``: it has no embeddings."""
     end_marker: str = "[DONE]"
     """The value of the last event of a whole stream, or its type."""
-    adapt: Callable[[dict[str, Any]], None] = keep
-    """Change in place what this vendor would not take; gets ``messages`` and all parameters."""
+    nudge: Callable[[dict[str, Any]], None] = keep
+    """Add in place what its models need; gets ``messages`` and all parameters."""
 
 
 def bearer(access: Access) -> dict[str, str]:
@@ -61,14 +64,3 @@ def bearer(access: Access) -> dict[str, str]:
     if access.organization:
         headers["OpenAI-Organization"] = access.organization
     return headers
-
-
-_JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no prose, no code fence."
-
-
-def ask_in_words(params: dict[str, Any]) -> None:
-    """Ask for JSON in words where the vendor has no JSON mode; a prefill stays the last turn."""
-    del params["response_format"]
-    messages = params["messages"]
-    place = len(messages) - (messages[-1].get("role") == "assistant")
-    messages.insert(place, {"role": "user", "content": _JSON_INSTRUCTION})

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from llm_unified.vendors.openai import OPENAI
+from llm_unified.vendors.takes import row
 
 __all__ = ["LOCAL"]
 
 
-def _adapt(params: dict[str, Any]) -> None:
+def _nudge(params: dict[str, Any]) -> None:
     if params.get("tools"):
         from llm_unified.local import extra_body
 
@@ -19,4 +20,8 @@ def _adapt(params: dict[str, Any]) -> None:
             params["extra_body"] = more | (params.get("extra_body") or {})
 
 
-LOCAL = replace(OPENAI, adapt=_adapt)
+LOCAL = replace(
+    OPENAI,
+    rows=(row("a model of text, on llama.cpp's server", parts=frozenset({"text"}), efforts=()),),
+    nudge=_nudge,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AnthropicWire"]
 
+LATE_SYSTEM = re.compile(r"claude-(opus-(4-8|5)|(sonnet|haiku|fable|mythos)-5)")
 BLOCKS = (
     "text",
     "image",
@@ -432,15 +434,18 @@ def _check_body(body: dict[str, Any]) -> None:
         for name in ("name", "input_schema"):
             if tool.get("type", "custom") == "custom" and name not in tool:
                 raise RefusedError(400, f"tools.{i}.custom.{name}: Field required")
-    _check_messages(body["messages"])
+    _check_messages(body["messages"], system=bool(LATE_SYSTEM.match(str(body["model"]))))
 
 
-def _check_messages(messages: list[Any]) -> None:
+def _check_messages(messages: list[Any], *, system: bool = False) -> None:
+    """``system``: this model takes system messages behind a user's turn ("Mid-conversation system messages")."""
     if not messages:
         raise RefusedError(400, "messages: at least one message is required")
     waiting: list[str] = []  # tool uses that the next message must answer
     for i, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
+        if role == "system" and system and i and messages[i - 1]["role"] == "user":
+            continue
         if role == "system":
             raise RefusedError(
                 400,

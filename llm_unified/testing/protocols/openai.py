@@ -35,6 +35,8 @@ __all__ = ["WORDS", "OpenAIWire"]
 Route = tuple[Endpoint, str | None]
 """An endpoint and, where the path names it, the model."""
 
+MAX_INPUTS = 2048
+"""Texts of one embeddings request. Source: OpenAI API reference, "Create embeddings"."""
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 PARTS = ("text", "image_url", "input_audio", "refusal", "file")
 
@@ -137,13 +139,25 @@ class OpenAIWire(Wire):
         if models is not None and model not in models:
             raise RefusedError(404, reason="unknown_model")
         if endpoint == "embeddings":
-            if not body.get("input"):
-                raise RefusedError(
-                    400, "Missing required parameter: 'input'.", param="input", reason="missing"
-                )
+            self.check_embeddings(body)
         else:
             self.check_chat(body)
         return endpoint
+
+    def check_embeddings(self, body: dict[str, Any]) -> None:
+        """Something to embed, and not too much of it."""
+        if not body.get("input"):
+            raise RefusedError(
+                400, "Missing required parameter: 'input'.", param="input", reason="missing"
+            )
+        given = body["input"]
+        if isinstance(given, list) and len(given) > MAX_INPUTS:
+            raise RefusedError(
+                400,
+                f"Invalid 'input': array too long. Expected an array with maximum length "
+                f"{MAX_INPUTS}, but got an array with length {len(given)} instead.",
+                param="input",
+            )
 
     def check_key(self, request: Request, keys: Sequence[str]) -> None:
         key = request.api_key if "authorization" in request.headers else None
