@@ -28,6 +28,8 @@ class Runtime:
     """What a service is made of, and its condition. Safe from any thread."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises ConfigurationError: these are no settings."""
+        _check(settings)
         self.settings = settings
         self.book = Book(settings.chain)
         self.background = BackgroundLoop()
@@ -110,6 +112,7 @@ class Runtime:
             importing()
         ):  # read inside: of two reloads at once, the later one's configuration stays
             new = load_settings() if settings is None else settings
+            _check(new)
             self._check_open()
             self.book.keep(new.chain)
             if self.dispatcher is not None:
@@ -130,3 +133,10 @@ class Runtime:
         if self.dispatcher is not None and not self.background.closed:
             self.background.run(self.dispatcher.aclose())
         self.background.close()
+
+
+def _check(settings: object) -> None:
+    if not isinstance(settings, Settings):
+        raise ConfigurationError(
+            f"settings must come from load_settings(), not be a {type(settings).__name__}"
+        )

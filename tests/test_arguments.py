@@ -48,6 +48,11 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "user": (5, b"x"),
     "response_format": (5, "json", int, {}),
     "n": (2, "1", 0),
+    "reasoning_effort": (5, ["low"]),
+    "thinking": ("x", True),
+    "functions": (5, ["f"]),
+    "modalities": ("text", [1]),
+    "anything": (object(), {"a": b"x"}, [{1, 2}]),
     "stream_options": (True,),
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
@@ -87,6 +92,17 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(
         for provider in (3, "nobody", ["openai"], b"openai", ""):
             with pytest.raises(ConfigurationError, match="provider"):
                 await service.generate_response_async(HELLO, provider=provider)  # type: ignore[arg-type]
+        for content in (object(), b"Hi", {1}, [object()]):
+            with pytest.raises(BadRequestError, match="messages"):
+                await service.generate_response_async([{"role": "user", "content": content}])
+        for settings in ("x", 5, {}):
+            with pytest.raises(ConfigurationError, match="settings"):
+                await service.reload(settings)  # type: ignore[arg-type]
+            with pytest.raises(ConfigurationError, match="settings"):
+                UnifiedLLMService(settings)  # type: ignore[arg-type]
+        for model in (None, "", 5, "a/../b"):
+            with pytest.raises(BadRequestError, match="model"):
+                await service.embed_async("x", model=model)  # type: ignore[arg-type]
         for inputs in (None, [], 5, [1], ["a", None], {"a": 1}):
             with pytest.raises(BadRequestError, match="inputs"):
                 await service.embed_async(inputs, model="m")  # type: ignore[arg-type]

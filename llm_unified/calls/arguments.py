@@ -136,6 +136,8 @@ def embedding_request(inputs: Any, options: Mapping[str, Any]) -> Asked:
     if not isinstance(texts, Sequence) or not texts or not all(isinstance(t, str) for t in texts):
         raise BadRequestError("inputs must be a text or a list of texts, and not empty")
     more, how = _divided(options)
+    if how.get("model") is None:
+        raise BadRequestError("model must be the name of a model for embeddings")
     given = {name: value for name, value in more.items() if value is not None}
     check_params(given)
     copied, kept = list(texts), {name: json_copy(value, name) for name, value in given.items()}

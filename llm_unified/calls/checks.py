@@ -133,6 +133,7 @@ _WHOLE: Final = _is("a whole number", lambda v: isinstance(v, int) and not isins
 _SWITCH: Final = _is("True or False", lambda v: isinstance(v, bool))
 _TEXT: Final = _is("a text", lambda v: isinstance(v, str))
 _DICT: Final = _is("a dict", lambda v: isinstance(v, Mapping))
+_TEXT_OR_DICT: Final = _is("a text or a dict", lambda v: isinstance(v, str | Mapping))
 
 _CHECKS: Final[Mapping[str, Callable[[str, Any], None]]] = MappingProxyType(
     {
@@ -140,10 +141,24 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], None]]] = MappingProxyType(
         **dict.fromkeys(("max_tokens", "max_completion_tokens"), _COUNT),
         **dict.fromkeys(("seed", "top_k", "top_logprobs", "dimensions"), _WHOLE),
         **dict.fromkeys(("parallel_tool_calls", "logprobs", "store"), _SWITCH),
-        **dict.fromkeys(("user", "verbosity", "service_tier", "encoding_format"), _TEXT),
-        **dict.fromkeys(("extra_body", "logit_bias", "metadata", "stream_options"), _DICT),
+        **dict.fromkeys(
+            (
+                *("user", "verbosity", "service_tier", "encoding_format"),
+                *("safety_identifier", "prompt_cache_key"),
+            ),
+            _TEXT,
+        ),
+        **dict.fromkeys(
+            (
+                *("extra_body", "logit_bias", "metadata", "stream_options"),
+                *("thinking", "audio", "prediction", "web_search_options"),
+            ),
+            _DICT,
+        ),
         "tools": _tools,
-        "tool_choice": _is("a text or a dict", lambda v: isinstance(v, str | Mapping)),
+        "functions": _tools,
+        **dict.fromkeys(("tool_choice", "function_call", "reasoning_effort"), _TEXT_OR_DICT),
+        "modalities": _is("a list of texts", _texts),
         "stop": _is("a text or a list of texts", lambda v: isinstance(v, str) or _texts(v)),
         "extra_headers": _headers,
     }

@@ -79,7 +79,7 @@ def json_copy(value: Any, name: str, depth: int = 0) -> Any:
     """A copy of JSON-like data, in which the caller cannot change anything later: leaves are shared.
 
     Raises:
-        BadRequestError: it is too deep, or refers to itself.
+        BadRequestError: it is too deep, refers to itself, or holds what is no JSON.
     """
     kind = value.__class__
     if kind in _LEAVES:
@@ -94,7 +94,11 @@ def json_copy(value: Any, name: str, depth: int = 0) -> Any:
         }
     if kind is list or isinstance(value, list | tuple):
         return [json_copy(item, name, deeper) for item in value]
-    return value
+    if isinstance(
+        value, str | int | float | type
+    ):  # subclasses; a pydantic model as `response_format`
+        return value
+    raise BadRequestError(f"{name} holds a {kind.__name__}, which is no JSON; send plain data")
 
 
 def _too_deep(name: str) -> BadRequestError:
