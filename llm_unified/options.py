@@ -18,9 +18,9 @@ class CallOptions(TypedDict, total=False):
     fallback: bool
     """``False``: ask the first provider only."""
     deadline: float | None
-    """Seconds for the whole call (default: ``LLM_DEADLINE``)."""
+    """Seconds for the whole call (default: ``LLM_DEADLINE``; 1,200 for a model that reasons, if that is not set)."""
     timeout: float | None
-    """Seconds for one attempt (default: ``LLM_TIMEOUT``)."""
+    """Seconds for one attempt (default: ``LLM_TIMEOUT``; 600 for a model that reasons, if that is not set)."""
     extra_body: Mapping[str, Any] | None
     """Members put into the request's JSON body as they are."""
     extra_headers: Mapping[str, str] | None

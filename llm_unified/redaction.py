@@ -7,6 +7,8 @@ from collections.abc import Iterable
 __all__ = ["redacted_cause", "scrub"]
 
 _DEEPEST = 16
+_SAID = ("message", "litellm_debug_info")
+"""Where LiteLLM's and the SDKs' exceptions keep their text, which their ``__str__`` reads."""
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
@@ -44,11 +46,17 @@ def _muted(error: BaseException) -> bool:
         words += f" (HTTP {status})"
     words += ", its text withheld: it may echo secrets"
     error.args = (words,)
-    for name in ("message", "litellm_debug_info", "strerror", "filename", "os_error"):
-        if isinstance(getattr(error, name, None), str):
-            try:
-                setattr(error, name, words)
-            except AttributeError:
-                return False
+    # Whatever else it carries (an SDK's errors: request, response and body) is not needed to know what it was.
+    carried = vars(error)
+    carried.pop("__notes__", None)
+    for name, value in carried.items():
+        if value is not None and not isinstance(value, bool | int | float):
+            carried[name] = words if name in _SAID else None
+    if isinstance(error, OSError):
+        error.strerror = error.filename = None
     # LiteLLM appends to its messages, hence `in`; UnicodeError and pydantic's errors ignore `args`.
-    return words in str(error) and len(str(error)) < len(words) + 100
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - its class needs what was taken from it
+        return False
+    return words in said and len(said) < len(words) + 100

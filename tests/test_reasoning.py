@@ -86,7 +86,7 @@ async def test_minutes_of_thought_in_miniature(
     monkeypatch.setattr(limits, "REASONING_DEADLINE_SECONDS", 60.0)
     sim.openai.latency = 1.0
     settings = load_settings(sim.environ("openai"))
-    tiny = {n: 0.3 for n in ("timeout", "first_token_timeout", "stream_idle_timeout", "deadline")}
+    tiny = dict.fromkeys(("timeout", "first_token_timeout", "stream_idle_timeout", "deadline"), 0.3)
     origins = tuple((name, "default") for name in tiny)
     settings = Settings(**{**dict(settings), **tiny, "sources": origins})
     async with UnifiedLLMService(settings) as service:

@@ -19,6 +19,7 @@ from llm_unified.engine.bridge import client_over
 from llm_unified.engine.imports import Router, litellm
 from llm_unified.engine.objects import piece_of
 from llm_unified.engine.pieces import AnswerError, Piece, without_helper
+from llm_unified.engine.quiet import quiet
 from llm_unified.engine.usage import litellm_usage
 from llm_unified.failures.envelope import read_error
 from llm_unified.response import FailureKind as K
@@ -84,7 +85,7 @@ async def by_completion(
         client = client_over(vendor, deployment_params, pool, exchange)
     else:
         exchange.requests += 1
-    with _classified(exchange):
+    with _classified(exchange), quiet():
         result = await litellm.acompletion(
             **deployment_params,
             **params,
@@ -113,7 +114,7 @@ async def embed(
         WireError: as `by_completion`.
     """
     exchange.requests += 1
-    with _classified(exchange):
+    with _classified(exchange), quiet():
         result = await litellm.aembedding(
             **deployment_params,
             input=texts,
@@ -156,7 +157,8 @@ class ClassicAnswer:
 
     async def batches(self) -> AsyncIterator[list[Piece]]:
         with _classified(self._exchange):
-            async for chunk in self._result:
+            chunks = aiter(self._result)
+            while (chunk := await _next(chunks)) is not None:
                 piece = self._read(chunk, part="delta")
                 if piece.usage is None:  # not asked for on the wire: it is in the last chunk
                     hidden = getattr(chunk, "_hidden_params", None) or {}
@@ -171,6 +173,11 @@ class ClassicAnswer:
         if close is not None:
             with contextlib.suppress(Exception):
                 await close()
+
+
+async def _next(chunks: AsyncIterator[Any]) -> Any:
+    with quiet():
+        return await anext(chunks, None)
 
 
 @contextlib.contextmanager

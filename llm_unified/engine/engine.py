@@ -12,6 +12,7 @@ from llm_unified.engine.imports import get_ssl_configuration
 from llm_unified.engine.incoming import Incoming, PlannedAnswer, RenamedAnswer
 from llm_unified.engine.prepared import Prepared
 from llm_unified.engine.prices import PriceList
+from llm_unified.engine.quiet import quiet
 from llm_unified.engine.router import FallbackRouter
 from llm_unified.engine.translate import Plan
 from llm_unified.engine.warmup import warm_up
@@ -292,7 +293,8 @@ async def _prepare(
     planned: Plan, messages: list[Any], params: dict[str, Any], *, stream: bool
 ) -> Prepared:
     try:
-        return await planned.prepare(messages, params, stream=stream)
+        with quiet():
+            return await planned.prepare(messages, params, stream=stream)
     except Exception as error:
         raise _untranslated(error) from error
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from llm_unified.engine.imports import AnthropicEvents, LiteLLMUsage, ModelResponse
 from llm_unified.engine.objects import piece_of
 from llm_unified.engine.pieces import AnswerError, Piece, optional_text, text_of
+from llm_unified.engine.quiet import quiet
 from llm_unified.engine.usage import anthropic_usage
 from llm_unified.failures.envelope import of_event
 
@@ -82,18 +83,20 @@ def anthropic_whole(config: Any, data: Any, **request: Any) -> Piece:
     answer.usage = LiteLLMUsage()
     said = [block for block in blocks if block.get("type") in _TRANSLATED]
     try:
-        answer = config.transform_response(
-            raw_response=_RawAnswer({**data, "content": said}),
-            model_response=answer,
-            logging_obj=_NoLogging(),
-            encoding=None,
-            api_key="",
-            **request,
-        )
+        with quiet():
+            answer = config.transform_response(
+                raw_response=_RawAnswer({**data, "content": said}),
+                model_response=answer,
+                logging_obj=_NoLogging(),
+                encoding=None,
+                api_key="",
+                **request,
+            )
     except Exception:  # noqa: BLE001 - LiteLLM raises anything; its words may quote the answer
         raise AnswerError("answer could not be read", usage=usage) from None
     piece = piece_of(answer, part="message")
-    piece.id, piece.model, piece.created = data.get("id"), data.get("model"), None
+    piece.id, piece.created = optional_text(data.get("id")), None
+    piece.model = optional_text(data.get("model"))
     piece.usage, piece.rich = usage, True
     piece.thinking = [block for block in blocks if block.get("type") in _THINKING]
     piece.reasoning = "".join(
@@ -140,7 +143,8 @@ class AnthropicReader:
         if kind == "content_block_delta" and (read := self._simple(event.get("delta"))) is not None:
             return read
         try:
-            piece = piece_of(self._events.chunk_parser(event), part="delta")
+            with quiet():
+                piece = piece_of(self._events.chunk_parser(event), part="delta")
         except Exception:  # noqa: BLE001 - as above
             raise AnswerError("event could not be read") from None
         if kind == "message_start":
@@ -189,7 +193,8 @@ class AnthropicReader:
     def _started(self, event: dict[str, Any], piece: Piece) -> None:
         message = event.get("message")
         if isinstance(message, dict):
-            piece.id, piece.model, piece.created = message.get("id"), message.get("model"), None
+            piece.id, piece.created = optional_text(message.get("id")), None
+            piece.model = optional_text(message.get("model"))
             if isinstance(usage := message.get("usage"), dict):
                 self._usage |= usage
         piece.usage = anthropic_usage(self._usage)
