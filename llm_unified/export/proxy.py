@@ -127,7 +127,7 @@ def render_proxy(config: Mapping[str, Any], notes: list[str]) -> str:
 
 
 def _rows(settings: Settings, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return one entry for each deployment and key: pool copies are the service's own affair."""
+    """Return one entry for each deployment and key: pool members are the service's own affair."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for copy, entry in zip(plan(settings), build_model_list(settings), strict=True):
         if copy.provider == "local":
@@ -157,7 +157,7 @@ def _rows(settings: Settings, names: Mapping[str, str]) -> list[dict[str, Any]]:
 def _cooldown(settings: Settings) -> dict[str, Any]:
     """Our rule as far as LiteLLM can say it.
 
-    Per deployment, because LiteLLM never rests the only deployment of a group unless it is told so by
+    Per deployment, because LiteLLM never cools down the only deployment of a group unless it is told so by
     name of the exception.
     """
     tolerated = settings.failure_threshold - 1
