@@ -20,7 +20,8 @@ async def main() -> None:
         messages=MESSAGES, temperature=0.7, max_tokens=300
     )
     print(response.content)
-    print(f"by {response.provider} ({response.model}), {response.usage.total_tokens} tokens")
+    tokens = response.usage.total_tokens if response.usage else "uncounted"
+    print(f"by {response.provider} ({response.model}), {tokens} tokens")
     for attempt in response.attempts:  # who was asked, and what became of it
         print("  ", attempt)
 

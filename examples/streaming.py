@@ -26,7 +26,8 @@ async def show(service: UnifiedLLMService, question: str, **options: Any) -> Non
         return
     response = stream.response  # the whole answer, as from generate_response_async
     if response is not None:
-        print(f"\n-- {response.provider}, {response.usage.completion_tokens} tokens", end="")
+        tokens = response.usage.completion_tokens if response.usage else "uncounted"
+        print(f"\n-- {response.provider}, {tokens} tokens", end="")
         print("".join(f", {call.name}({call.arguments})" for call in response.tool_calls))
 
 

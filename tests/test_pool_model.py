@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
@@ -105,7 +105,7 @@ class Life(RuleBasedStateMachine):
                 and not thing.busy(self.now)
                 and self.now >= thing.asked
                 and thing.kind is not None
-                and FOLLOWS[thing.kind] is Consequence.COUNT
+                and FOLLOWS[thing.kind] is Effect.COUNT
             )
             for thing in self.things(deployment)
         )
@@ -249,22 +249,22 @@ class Life(RuleBasedStateMachine):
     def verdict(self, out: Out, kind: K, wish: float | None, overridden: bool) -> float:
         endpoint, key = out.things
         match FOLLOWS[kind]:
-            case Consequence.COUNT if out.current(endpoint):
+            case Effect.COUNT if out.current(endpoint):
                 self.count(out, endpoint, kind, wish or 0.0)
                 return max(0.0, endpoint.until - self.now)
-            case Consequence.COOL_KEY:
+            case Effect.COOL_KEY:
                 limited = key.kind is K.RATE_LIMIT and self.now < key.until
                 if out.current(key) or limited:
                     self.cool(key, kind, COOLDOWN if wish is None else wish, wish is not None)
                     return max(0.0, key.until - self.now)
-            case Consequence.SPENT_KEY if out.current(key):
+            case Effect.SPENT_KEY if out.current(key):
                 key.times += 1
                 return self.trip(key, min(900.0, 60.0 * 2.0 ** (key.times - 1)), kind)
-            case Consequence.MISCONFIGURED_KEY if out.current(key):
+            case Effect.MISCONFIGURED_KEY if out.current(key):
                 return self.trip(key, 60.0, kind)
-            case Consequence.MISCONFIGURED if out.current(endpoint) and not overridden:
+            case Effect.MISCONFIGURED if out.current(endpoint) and not overridden:
                 return self.trip(endpoint, 60.0, kind)
-            case Consequence.NOTHING if kind is not K.CANCELLED:
+            case Effect.NOTHING if kind is not K.CANCELLED:
                 for thing in out.things:
                     if out.probing(thing):
                         self.heal_one(out, thing, forget=True)
@@ -320,10 +320,10 @@ class Life(RuleBasedStateMachine):
         thing = key if of_key else endpoint
         self.pool.cooldown_elsewhere(deployment, seconds, kind)
         longest = {
-            Consequence.COUNT: 66.0,
-            Consequence.COOL_KEY: 3600.0,
-            Consequence.SPENT_KEY: 900.0,
-            Consequence.NOTHING: 0.0,
+            Effect.COUNT: 66.0,
+            Effect.COOL_KEY: 3600.0,
+            Effect.SPENT_KEY: 900.0,
+            Effect.NOTHING: 0.0,
         }.get(FOLLOWS[kind], 60.0)
         seconds = min(seconds, longest)
         if thing.busy(self.now) or seconds <= max(0.0, thing.until - self.now) + 1.0:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
+from llm_unified.calls.collector import collector_frozen
 from llm_unified.response import Attempt
 from llm_unified.settings import Settings
 
@@ -58,7 +59,7 @@ def build_dispatcher(settings: Settings, on_attempt: Callable[[Attempt, bool], N
     Raises:
         ConfigurationError: as `build_engine`.
     """
-    with importing():
+    with importing(), collector_frozen():
         from llm_unified.calls.dispatcher import Dispatcher
         from llm_unified.wire.connections import Connections
 

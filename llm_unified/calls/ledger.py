@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from llm_unified.failures.table import FOLLOWS, KEY_KINDS, Consequence
+from llm_unified.failures.table import FOLLOWS, KEY_KINDS, Effect
 from llm_unified.logs import log
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
@@ -18,7 +18,7 @@ __all__ = ["Ledger"]
 
 _MISCONFIGURED: Final = frozenset({K.AUTH, K.NOT_FOUND, K.QUOTA})
 """Somebody must do something about these; said loudly, and once."""
-_HEEDED: Final = frozenset({Consequence.COUNT, Consequence.COOL_KEY})
+_HEEDED: Final = frozenset({Effect.COUNT, Effect.COOL_KEY})
 """Where an upstream's ``Retry-After`` decides how long the cooldown is."""
 
 
@@ -98,15 +98,15 @@ class Ledger:
         *,
         overridden: bool,
     ) -> None:
-        loud = kind in _MISCONFIGURED and not overridden
-        if loud:
+        misconfigured = kind in _MISCONFIGURED and not overridden
+        if misconfigured:
             what = (kind, _subject(kind, deployment))
             if what in self._said:
-                return  # once is loud enough; `get_health` still says so
+                return  # once is enough; `get_health` still says so
             self._said.add(what)
         log(
-            "error" if loud else "warning",
-            "provider_misconfigured" if loud else "attempt_failed",
+            "error" if misconfigured else "warning",
+            "provider_misconfigured" if misconfigured else "attempt_failed",
             provider=attempt.provider,
             deployment=attempt.deployment,
             model=attempt.model,

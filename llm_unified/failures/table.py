@@ -8,10 +8,10 @@ from typing import Final
 
 from llm_unified.response import FailureKind as K
 
-__all__ = ["FALLBACK_KINDS", "FOLLOWS", "KEY_KINDS", "TRANSIENT", "Consequence"]
+__all__ = ["FALLBACK_KINDS", "FOLLOWS", "KEY_KINDS", "TRANSIENT", "Effect"]
 
 
-class Consequence(Enum):
+class Effect(Enum):
     """What a failure means for the deployment that failed."""
 
     NOTHING = "nothing"
@@ -22,20 +22,20 @@ class Consequence(Enum):
     MISCONFIGURED = "the model or deployment is wrong: misconfigured"
 
 
-FOLLOWS: Final[Mapping[K, Consequence]] = {
-    K.CONNECTION: Consequence.COUNT,
-    K.TIMEOUT: Consequence.COUNT,
-    K.RATE_LIMIT: Consequence.COOL_KEY,
-    K.QUOTA: Consequence.SPENT_KEY,
-    K.SERVER: Consequence.COUNT,
-    K.AUTH: Consequence.MISCONFIGURED_KEY,
-    K.NOT_FOUND: Consequence.MISCONFIGURED,
-    K.INVALID_RESPONSE: Consequence.COUNT,
-    K.REJECTED: Consequence.NOTHING,
-    K.CONTEXT_LENGTH: Consequence.NOTHING,
-    K.CONTENT_POLICY: Consequence.NOTHING,
-    K.BAD_REQUEST: Consequence.NOTHING,
-    K.CANCELLED: Consequence.NOTHING,
+FOLLOWS: Final[Mapping[K, Effect]] = {
+    K.CONNECTION: Effect.COUNT,
+    K.TIMEOUT: Effect.COUNT,
+    K.RATE_LIMIT: Effect.COOL_KEY,
+    K.QUOTA: Effect.SPENT_KEY,
+    K.SERVER: Effect.COUNT,
+    K.AUTH: Effect.MISCONFIGURED_KEY,
+    K.NOT_FOUND: Effect.MISCONFIGURED,
+    K.INVALID_RESPONSE: Effect.COUNT,
+    K.REJECTED: Effect.NOTHING,
+    K.CONTEXT_LENGTH: Effect.NOTHING,
+    K.CONTENT_POLICY: Effect.NOTHING,
+    K.BAD_REQUEST: Effect.NOTHING,
+    K.CANCELLED: Effect.NOTHING,
 }
 
 TRANSIENT: Final = frozenset({K.CONNECTION, K.TIMEOUT, K.SERVER, K.INVALID_RESPONSE})

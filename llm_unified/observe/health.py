@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.forksafe import ForkSafeLock
 from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
@@ -50,7 +50,7 @@ def is_alive(attempt: Attempt) -> bool:
     """
     if attempt.kind is None:
         return True
-    refused = FOLLOWS[attempt.kind] is Consequence.NOTHING
+    refused = FOLLOWS[attempt.kind] is Effect.NOTHING
     return refused and attempt.kind is not FailureKind.CANCELLED and attempt.status is not None
 
 

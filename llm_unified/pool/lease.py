@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.pool.terms import MISCONFIGURED_SECONDS
 from llm_unified.response import FailureKind
 
@@ -89,17 +89,17 @@ class Lease:
         self, kind: FailureKind, retry_after: float | None, now: float, *, overridden: bool
     ) -> float:
         follows = FOLLOWS[kind]
-        if follows is Consequence.COUNT:
+        if follows is Effect.COUNT:
             return self._count(kind, retry_after or 0.0, now)
-        if follows is Consequence.COOL_KEY:
+        if follows is Effect.COOL_KEY:
             return self._cool_key(kind, retry_after, now)
-        if follows is Consequence.SPENT_KEY:
+        if follows is Effect.SPENT_KEY:
             return self._spend_key(kind, now)
-        if follows is Consequence.MISCONFIGURED_KEY:
+        if follows is Effect.MISCONFIGURED_KEY:
             return _open(self._credential, MISCONFIGURED_SECONDS, kind, now)
-        if follows is Consequence.MISCONFIGURED and not overridden:
+        if follows is Effect.MISCONFIGURED and not overridden:
             return _open(self._endpoint, MISCONFIGURED_SECONDS, kind, now)
-        if follows is Consequence.NOTHING and kind is not FailureKind.CANCELLED:
+        if follows is Effect.NOTHING and kind is not FailureKind.CANCELLED:
             for hold in (self._endpoint, self._credential):
                 if hold.probing:  # it answered, though not what was wanted
                     hold.close(now, forget=True)

@@ -14,10 +14,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.pool.standing import DeploymentState, Standing
 from llm_unified.pool.terms import LONGEST_COOLDOWN_SECONDS, Terms
-from llm_unified.pool.turns import KEY_CONSEQUENCES, cools_down_with, turn_order
+from llm_unified.pool.turns import KEY_EFFECTS, cools_down_with, turn_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -210,12 +210,12 @@ class Rotation:
         with self._terms.lock:
             now = self._terms.clock()
             endpoint, credential = self._standing.breakers(deployment)
-            breaker = credential if FOLLOWS[kind] in KEY_CONSEQUENCES else endpoint
+            breaker = credential if FOLLOWS[kind] in KEY_EFFECTS else endpoint
             seconds = min(seconds, self._terms.longest(kind, asked_for=asked_for))
             already = max(0.0, breaker.until - now)
             if breaker.probed(now) or seconds <= already + _NEWS_SECONDS:
                 return
-            if FOLLOWS[kind] is Consequence.COOL_KEY:
+            if FOLLOWS[kind] is Effect.COOL_KEY:
                 breaker.cool(seconds, kind, now, asked_for=asked_for)
             else:
                 breaker.open(seconds, kind, now)

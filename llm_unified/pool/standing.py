@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.pool.breaker import Breaker
 from llm_unified.pool.lease import Lease
 
@@ -97,7 +97,7 @@ class Standing:
                 and not breaker.probed(now)
                 and now >= breaker.asked_until
                 and breaker.kind is not None
-                and FOLLOWS[breaker.kind] is Consequence.COUNT
+                and FOLLOWS[breaker.kind] is Effect.COUNT
             )
             for breaker in self.breakers(deployment)
         )

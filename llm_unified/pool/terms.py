@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.forksafe import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ class Terms:
     def longest(self, kind: FailureKind, *, asked_for: bool) -> float:
         """Seconds that a cooldown because of ``kind`` can have at most."""
         follows = FOLLOWS[kind]
-        if asked_for or follows is Consequence.COOL_KEY:
+        if asked_for or follows is Effect.COOL_KEY:
             return LONGEST_RETRY_AFTER_SECONDS
-        if follows is Consequence.SPENT_KEY:
+        if follows is Effect.SPENT_KEY:
             return LONGEST_SPENT_SECONDS
-        if follows is Consequence.COUNT:
+        if follows is Effect.COUNT:
             return max(LONGEST_COOLDOWN_SECONDS, self.cooldown) * (1.0 + _JITTER)
-        return 0.0 if follows is Consequence.NOTHING else MISCONFIGURED_SECONDS
+        return 0.0 if follows is Effect.NOTHING else MISCONFIGURED_SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from llm_unified.failures.table import FOLLOWS, Consequence
+from llm_unified.failures.table import FOLLOWS, Effect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,11 +12,9 @@ if TYPE_CHECKING:
     from llm_unified.pool.deployments import Deployment
     from llm_unified.response import FailureKind
 
-__all__ = ["KEY_CONSEQUENCES", "cools_down_with", "turn_order"]
+__all__ = ["KEY_EFFECTS", "cools_down_with", "turn_order"]
 
-KEY_CONSEQUENCES: Final = frozenset(
-    {Consequence.COOL_KEY, Consequence.SPENT_KEY, Consequence.MISCONFIGURED_KEY}
-)
+KEY_EFFECTS: Final = frozenset({Effect.COOL_KEY, Effect.SPENT_KEY, Effect.MISCONFIGURED_KEY})
 """Failures after which the credential cools down, and not the endpoint."""
 
 
@@ -45,4 +43,4 @@ def cools_down_with(one: Deployment, other: Deployment, kind: FailureKind | None
     key = one.credential == other.credential
     if kind is None:
         return endpoint or key
-    return key if FOLLOWS[kind] in KEY_CONSEQUENCES else endpoint
+    return key if FOLLOWS[kind] in KEY_EFFECTS else endpoint

@@ -25,6 +25,8 @@ _LEAST_BUDGET: Final = 1024
 """Source: Anthropic SDK, ``ThinkingConfigEnabledParam.budget_tokens``."""
 _UNFINISHED: Final = ("tool", "function")
 
+_UNTHOUGHT: Final = "the turn began without thinking"
+
 
 def adapt_reasoning(takes: Takes, params: dict[str, Any], notes: list[str]) -> bool:
     """Change the wish in place; whether the model will reason."""
@@ -115,6 +117,8 @@ def _anthropic(takes: Takes, params: dict[str, Any], notes: list[str]) -> bool:
             notes.append(f"thinking → {budget} tokens")
     if (reason := _hindrance(params)) is not None:
         params.pop("thinking", None)
+        if reason is _UNTHOUGHT:
+            params["thinking"] = {"type": "disabled"}  # said aloud: it goes on without
         notes.append(f"reasoning dropped: {reason}")
         return False
     params["thinking"] = {"type": "enabled", "budget_tokens": _fitting(params, budget, notes)}
@@ -161,7 +165,7 @@ def _hindrance(params: dict[str, Any]) -> str | None:
     for message in reversed(params["messages"]):
         role = message.get("role")
         if role == "assistant" and not signed(message.get("thinking_blocks")):
-            return "the turn began without thinking"
+            return _UNTHOUGHT
         if role not in _UNFINISHED:
             break
     return None

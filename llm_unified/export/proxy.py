@@ -1,30 +1,23 @@
-"""Pure: settings → what other programs read: a LiteLLM Proxy's ``config.yaml``, lines of environment.
-
-No secret is in any of it. A key appears as the name of the variable that holds it.
-"""
+"""Pure: settings → the ``config.yaml`` of a LiteLLM Proxy."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_unified.failures.table import FALLBACK_KINDS
 from llm_unified.pool.deployments import build_model_list, plan
 from llm_unified.pool.deployments import fallbacks as chains
 from llm_unified.providers import PROVIDERS
 from llm_unified.response import FailureKind
-from llm_unified.settings import fingerprint
-from llm_unified.settings.options import OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pydantic import SecretStr
 
-    from llm_unified.providers import ProviderRow
-    from llm_unified.settings import DeploymentSettings, ProviderSettings, Settings
+    from llm_unified.settings import ProviderSettings, Settings
 
-__all__ = ["MASTER_KEY", "env_lines", "key_names", "litellm_proxy", "proxy_notes", "render_proxy"]
+__all__ = ["MASTER_KEY", "key_names", "litellm_proxy", "proxy_notes", "render_proxy"]
 
 MASTER_KEY: Final = "LITELLM_MASTER_KEY"
 """The variable with the key that the proxy asks of its clients."""
@@ -33,13 +26,10 @@ LOST: Final = (
     "LLM_DEADLINE (the proxy bounds each attempt, not the whole call)",
     "empty or cut answers as failures, accept=, response_format= checks (the service still has them)",
     "keep-alive warming, LLM_CONNECT_TIMEOUT, LLM_STREAM_IDLE_TIMEOUT",
-    "the breaker's doubling rest and single trial (the proxy counts failures per minute)",
+    "the breaker's doubling cooldown and single probe (the proxy counts failures per minute)",
     "provider= and model= of a single call beyond the names in model_list",
 )
 """What the proxy has no setting for."""
-
-
-# -- the proxy --------------------------------------------------------------------------------------
 
 
 def litellm_proxy(settings: Settings, names: Mapping[str, str]) -> dict[str, Any]:
@@ -137,7 +127,7 @@ def render_proxy(config: Mapping[str, Any], notes: list[str]) -> str:
 
 
 def _rows(settings: Settings, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return one entry for each deployment and key: pool copies are the service's own affair."""
+    """Return one entry for each deployment and key: pool members are the service's own affair."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for copy, entry in zip(plan(settings), build_model_list(settings), strict=True):
         if copy.provider == "local":
@@ -167,7 +157,7 @@ def _rows(settings: Settings, names: Mapping[str, str]) -> list[dict[str, Any]]:
 def _cooldown(settings: Settings) -> dict[str, Any]:
     """Our rule as far as LiteLLM can say it.
 
-    Per deployment, because LiteLLM never rests the only deployment of a group unless it is told so by
+    Per deployment, because LiteLLM never cools down the only deployment of a group unless it is told so by
     name of the exception.
     """
     tolerated = settings.failure_threshold - 1
@@ -212,98 +202,3 @@ def _on(settings: Settings, kind: FailureKind) -> bool:
 
 def _keys(provider: ProviderSettings) -> list[SecretStr]:
     return list(dict.fromkeys(key for d in provider.deployments for key in d.api_keys))
-
-
-# -- the environment --------------------------------------------------------------------------------
-
-
-def env_lines(settings: Settings) -> list[str]:
-    """Return the settings that are no defaults as lines of a ``.env`` file or for a shell.
-
-    The chain is always there. Secrets are comments that name the variable and show the key's
-    fingerprint; what variables cannot say is a comment as well.
-    """
-    lines = list(_chain_lines(settings))
-    for option in OPTIONS:
-        if option.name in {"primary_provider", "fallback_providers"}:
-            continue
-        if option.name == "redis_url":
-            if settings.redis_url is not None:
-                lines += ["# secret: copy it from where it is now", "# LLM_REDIS_URL="]
-            continue
-        value = getattr(settings, option.name)
-        if value != option.default:
-            lines.append(f"{option.variable}={shlex.quote(_text(value) or 'none')}")
-    for provider in settings.providers:
-        lines += ["", *_provider_lines(provider)]
-    return lines
-
-
-def _chain_lines(settings: Settings) -> Iterator[str]:
-    """Name who is asked in which order, without those that no variable can define."""
-    named = (settings.primary_provider, *settings.fallback_providers)
-    lost = [name for name in named if not _has_variables(name)]
-    kept = [name for name in named if _has_variables(name)]
-    if lost:
-        yield f"# left out of the chain, as only a YAML file can define them: {', '.join(lost)}"
-    if kept:
-        yield f"LLM_PRIMARY_PROVIDER={kept[0]}"
-        yield f"LLM_FALLBACK_PROVIDERS={','.join(kept[1:]) or 'none'}"
-
-
-def _has_variables(name: str) -> bool:
-    row = PROVIDERS.get(name)
-    return name == "local" or (row is not None and row.env_prefix is not None)
-
-
-def _provider_lines(provider: ProviderSettings) -> Iterator[str]:
-    row = PROVIDERS.get(provider.name)
-    if row is None or row.env_prefix is None:
-        if provider.name != "local":
-            yield f"# {provider.name}: only a YAML file (LLM_CONFIG_FILE) can define it"
-        return
-    first, *more = provider.deployments
-    yield from _deployment_lines(provider.name, row, first)
-    name = f"{row.env_prefix}_API_KEY{'S' if len(first.api_keys) > 1 else ''}"
-    for key in first.api_keys:
-        yield f"# secret: {fingerprint(key)}"
-    if first.api_keys:
-        yield f"# {name}="
-    if more:
-        yield f"# {provider.name}: {len(more)} more deployments, which only a YAML file can say"
-    special = (provider.timeout, first.input_cost_per_token, first.output_cost_per_token)
-    if special != (None, None, None) or first.base_model:
-        yield f"# {provider.name}: has a timeout or prices, which only a YAML file can say"
-
-
-def _deployment_lines(provider: str, row: ProviderRow, first: DeploymentSettings) -> Iterator[str]:
-    """Yield what is no default; without a key ``ENABLED`` and the address say that it is wanted."""
-    if not first.api_keys:
-        yield f"{row.variable('enabled')}=true"
-    wanted = {
-        "base_url": (first.api_base, row.default_base_url if first.api_keys else None),
-        "model": (first.model, row.default_model),
-    }
-    if provider == "azure_openai":
-        wanted["api_version"] = (first.api_version, row.default_api_version)
-    if provider == "openai":
-        wanted["organization"] = (first.organization, None)
-    for setting, (value, default) in wanted.items():
-        if value and value != default:
-            yield f"{row.variable(setting)}={shlex.quote(value)}"
-
-
-def _text(value: object) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return f"{value:g}"
-        case frozenset():
-            if value == FALLBACK_KINDS:
-                return "all"
-            return ",".join(sorted(str(item) for item in value))
-        case tuple():
-            return ",".join(str(item) for item in value)
-        case _:
-            return str(value)
