@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
-import functools
 import os
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -46,11 +47,12 @@ async def _chunks(start: Start, book: Book, outcome: _Outcome) -> AsyncGenerator
             book.stats.started()
             try:
                 live = await LiveStream.open(chain)
-                async with contextlib.aclosing(live.chunks()) as chunks:
-                    async for chunk in chunks:
-                        if chunk.finish_reason is not None:
-                            outcome.response = live.response
-                        yield chunk
+                async with live:
+                    while chunks := await live.read():
+                        for chunk in chunks:
+                            yield chunk
+                outcome.response = live.response
+                yield live.last
             except BaseException as error:
                 book.ended(chain.request.chain, chain.trail.attempts, error)
                 raise
@@ -76,6 +78,8 @@ class LLMStream:
         """``start``: begins the call."""
         self._outcome = _Outcome()
         self._generator = _chunks(start, book, self._outcome)
+        self._pid = os.getpid()
+        _ALL.add(self)
 
     @property
     def response(self) -> LLMResponse | None:
@@ -119,6 +123,21 @@ class LLMStream:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+    def abandon(self) -> None:
+        """In a forked child that ends: close what the parent began, without the parent's event loop."""
+        if self._pid != os.getpid() and not self.over:
+            with contextlib.suppress(BaseException):  # its cleanup would wait for that loop
+                self._generator.aclose().send(None)
+
+
+_ALL: weakref.WeakSet[LLMStream] = weakref.WeakSet()
+
+
+@atexit.register
+def _abandon_all() -> None:
+    for stream in list(_ALL):
+        stream.abandon()
 
 
 class _Cursor:
@@ -209,7 +228,7 @@ class _SyncCursor:
     def __del__(self) -> None:
         stream, background = self._stream, self._background
         if not stream.over:
-            background.post(functools.partial(_close_soon_here, stream))
+            background.post(_close_soon_here, stream)
 
 
 async def _next(stream: LLMStream) -> StreamChunk | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from llm_unified.calls.chain import Chain
 from llm_unified.calls.ledger import Ledger
@@ -58,39 +57,46 @@ class Dispatcher:
     def settings(self) -> Settings:
         return self.engine.settings
 
-    @contextlib.asynccontextmanager
-    async def chain(self, asked: Asked) -> AsyncIterator[Chain]:
-        """The chain of one call, which keeps its configuration and connections until it is over.
+    def chain(self, asked: Asked) -> _Call:
+        """The chain of one call, which keeps its configuration and connections until it is over."""
+        return _Call(self, asked)
+
+    async def begin(self, engine: Engine, asked: Asked) -> Chain:
+        """A call on this configuration.
 
         Raises:
             ConfigurationError: the request names a provider that this configuration does not have.
         """
+        request = asked(engine.settings)
+        pools = await self.connections.here()
+        if self.ledger.fleet is not None:
+            await self.ledger.fleet.refresh(engine.deployments, self.rotation)
+        return Chain(
+            request,
+            engine,
+            self.rotation,
+            self.ledger,
+            pools,
+            sleep=self._sleep,
+            closed=lambda: self._closed,
+            superseded=lambda: self.engine is not engine,
+        )
+
+    def take(self) -> Engine:
+        """The configuration in force, kept until it is given back as often as it was taken."""
         with self._lock:
-            engine = self.engine
-            self._busy[engine] += 1
-        try:
-            request = asked(engine.settings)
-            pools = await self.connections.here()
-            if self.ledger.fleet is not None:
-                await self.ledger.fleet.refresh(engine.deployments, self.rotation)
-            yield Chain(
-                request,
-                engine,
-                self.rotation,
-                self.ledger,
-                pools,
-                sleep=self._sleep,
-                closed=lambda: self._closed,
-                superseded=lambda: self.engine is not engine,
-            )
-        finally:
-            with self._lock:
-                self._busy[engine] -= 1
-                over = not self._busy[engine] and engine is not self.engine
-                if over:
-                    del self._busy[engine]
+            self._busy[self.engine] += 1
+            return self.engine
+
+    def give_back(self, engine: Engine) -> None:
+        """A call on this configuration is over."""
+        with self._lock:
+            self._busy[engine] -= 1
+            over = not self._busy[engine] and engine is not self.engine
             if over:
-                self._retire()
+                del self._busy[engine]
+        if over:
+            self._retire()
 
     async def pool_of(self, deployment: Deployment) -> ConnectionPool | None:
         """This deployment's connections in this loop; ``None`` where LiteLLM uses its own."""
@@ -143,3 +149,23 @@ class Dispatcher:
 def _fleet(settings: Settings) -> Fleet | None:
     url = settings.redis_url
     return None if url is None else Fleet(url.get_secret_value())
+
+
+class _Call:
+    """``async with`` one call. No generator: an event loop that ends closes all of them at once, in any order."""
+
+    __slots__ = ("_asked", "_dispatcher", "_engine")
+
+    def __init__(self, dispatcher: Dispatcher, asked: Asked) -> None:
+        self._dispatcher, self._asked = dispatcher, asked
+
+    async def __aenter__(self) -> Chain:
+        self._engine = engine = self._dispatcher.take()
+        try:
+            return await self._dispatcher.begin(engine, self._asked)
+        except BaseException:
+            self._dispatcher.give_back(engine)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._dispatcher.give_back(self._engine)

@@ -8,9 +8,10 @@ model thinks aloud is content in this sense: it is shown, and from then on nobod
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from llm_unified.calls.answer import Assembly
 from llm_unified.calls.attempt import PendingAttempt
@@ -34,6 +35,7 @@ class LiveStream:
         self._idle = chain.limits.idle(attempt.deployment.provider)
         self._batches: AsyncIterator[list[Piece]] | None = None
         self._ready: list[StreamChunk] = []
+        self._broken: AnswerError | None = None
         self.response: LLMResponse | None = None
         """The whole answer, once the stream has ended by itself."""
 
@@ -76,8 +78,10 @@ class LiveStream:
         attempt.answering()
 
     def _show(self, pieces: list[Piece]) -> None:
-        add = self._assembly.add
-        self._ready += [chunk for piece in pieces if (chunk := add(piece)) is not None]
+        add, ready = self._assembly.add, self._ready
+        for piece in pieces:
+            if (chunk := add(piece)) is not None:
+                ready.append(chunk)
 
     def _emptiness(self) -> AnswerError:
         assembly, exchange = self._assembly, self._attempt.exchange
@@ -88,44 +92,60 @@ class LiveStream:
                 return error
         return AnswerError("stream ended without content", error=exchange.error)
 
-    async def chunks(self) -> AsyncGenerator[StreamChunk]:
-        """What there is to show; the last chunk has the finish reason.
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Settle the attempt.
 
         Raises:
             StreamInterruptedError: it broke.
         """
-        async with self._attempt:
-            for chunk in self._ready:
-                yield chunk
-            try:
-                async with contextlib.aclosing(self._watched()) as batches:
-                    async for pieces in batches:
-                        for piece in pieces:
-                            shown = self._assembly.add(piece)
-                            if shown is not None:
-                                yield shown
-            finally:  # however it ends, this much was paid for
-                self._attempt.usage = self._assembly.usage
-            await self._finish()
-        if self._attempt.failure is not None:
+        self._attempt.usage = self._assembly.usage  # however it ends, this much was paid for
+        handled = await self._attempt.__aexit__(kind, error, traceback)
+        if self._attempt.failure is not None and (handled or error is None):
             raise self._interrupted()
-        yield self._last()
+        return handled
 
-    async def _watched(self) -> AsyncGenerator[list[Piece]]:
-        """Batch by batch, each within the idle limit and the deadline."""
-        assert self._batches is not None  # noqa: S101 - it was primed
-        while True:
-            limit = min(self._idle, self._chain.trail.remaining)
-            try:
-                async with asyncio.timeout(max(0.0, limit)):
-                    pieces = await anext(self._batches, None)
-            except TimeoutError:
-                silent = limit == self._idle
-                words = f"nothing came for {limit:g} s" if silent else "the deadline passed"
-                raise AnswerError(words, K.TIMEOUT) from None
+    async def read(self) -> list[StreamChunk]:
+        """What there is to show next; empty at the end, when `response` is the whole answer.
+
+        No generator: an event loop that ends closes all generators at once, the inner ones under the feet of
+        the outer.
+
+        Raises:
+            AnswerError: it broke.
+        """
+        while not self._ready:
+            if self._broken is not None:
+                raise self._broken
+            pieces = await self._next()
             if pieces is None:
-                return
-            yield pieces
+                await self._finish()
+                return []
+            try:
+                self._show(pieces)
+            except AnswerError as error:  # what came before it is shown
+                self._broken = error
+        shown, self._ready = self._ready, []
+        return shown
+
+    async def _next(self) -> list[Piece] | None:
+        """The next batch, within the idle limit and the deadline."""
+        assert self._batches is not None  # noqa: S101 - it was primed
+        limit = min(self._idle, self._chain.trail.remaining)
+        try:
+            async with asyncio.timeout(max(0.0, limit)):
+                return await anext(self._batches, None)
+        except TimeoutError:
+            silent = limit == self._idle
+            words = f"nothing came for {limit:g} s" if silent else "the deadline passed"
+            raise AnswerError(words, K.TIMEOUT) from None
 
     async def _finish(self) -> None:
         """The stream ended. Whole? Then the answer is complete.
@@ -144,7 +164,9 @@ class LiveStream:
         attempt.answered()
         self.response = replace(response, attempts=tuple(self._chain.trail.attempts))
 
-    def _last(self) -> StreamChunk:
+    @property
+    def last(self) -> StreamChunk:
+        """The chunk with the finish reason."""
         assembly = self._assembly
         assert self.response is not None  # noqa: S101 - it finished
         reason = self.response.finish_reason

@@ -112,12 +112,12 @@ class BackgroundLoop:
             work.close()
             raise
 
-    def post(self, call: Callable[[], object]) -> None:
+    def post(self, call: Callable[..., object], *args: object) -> None:
         """Call it there soon, if the loop runs; for finalisers, which may run in any thread and must not wait."""
         loop = self._loop
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # closed meanwhile
-                loop.call_soon_threadsafe(call)
+                loop.call_soon_threadsafe(call, *args)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
