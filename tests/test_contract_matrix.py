@@ -180,7 +180,7 @@ async def litellms(rig: Rig, provider: str, name: str, *, stream: bool) -> dict[
     engine.adapt(deployment, deployment.model, copy.deepcopy(list(shape.messages)), params)
     if stream:
         params |= {"stream": True, "stream_options": {"include_usage": True}}
-    info = engine._entries[deployment.id]["model_info"]
+    info = engine._catalog._entries[deployment.id]["model_info"]
     answer: Any = await litellm.acompletion(
         **engine.params_of(deployment),
         **params,

@@ -77,7 +77,7 @@ def prepared(vendor: str, stream: bool, json_mode: bool) -> Any:
     with Simulator() as sim:
         engine = build_engine(load_settings(sim.environ(vendor)))
     deployment = next(iter(engine.deployments.values()))
-    plan = engine._plan(deployment, deployment.model)
+    plan = engine._catalog.plan(deployment, deployment.model)
     params: dict[str, Any] = {"max_tokens": 100}
     if json_mode:
         schema = {"type": "object", "properties": {"a": {"type": "integer"}}}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
+from llm_unified.engine.catalog import Catalog
 from llm_unified.engine.classic import application_listens, by_completion, close_clients
 from llm_unified.engine.classic import embed as embed_by_litellm
 from llm_unified.engine.imports import get_ssl_configuration
 from llm_unified.engine.incoming import Incoming, PlannedAnswer, RenamedAnswer
 from llm_unified.engine.prepared import Prepared
-from llm_unified.engine.prices import PriceList
 from llm_unified.engine.quiet import quiet
 from llm_unified.engine.router import FallbackRouter
 from llm_unified.engine.translate import Plan
@@ -47,12 +46,9 @@ class Engine:
             local = (served.base_url, served.api_key)
         self.deployments: dict[str, Deployment] = {d.id: d for d in plan(settings)}
         model_list = build_model_list(settings, local=local)
-        self._entries: dict[str, dict[str, Any]] = {e["model_info"]["id"]: e for e in model_list}
-        self._keys = {id_: _identity(e, settings) for id_, e in self._entries.items()}
-        self._plans: dict[tuple[str, str], Plan | None] = {}
+        self._catalog = Catalog(model_list)
+        self._keys = {d.id: self._catalog.identity(d, settings) for d in self.deployments.values()}
         self._adapters: dict[tuple[str, str], Adapter | None] = {}
-        self._prices: dict[tuple[str, str], PriceList] = {}
-        self._reasoning: dict[tuple[str, str | None], bool] = {}
         self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
         self._router = FallbackRouter(model_list)
         self._litellm_connects = False
@@ -66,8 +62,7 @@ class Engine:
 
     def params_of(self, deployment: Deployment) -> dict[str, Any]:
         """LiteLLM's parameters of a deployment. The key is in clear in them."""
-        params: dict[str, Any] = self._entries[deployment.id]["litellm_params"]
-        return params
+        return self._catalog.params(deployment, deployment.model)
 
     @property
     def connection_keys(self) -> frozenset[str]:
@@ -91,28 +86,6 @@ class Engine:
                 ssl=self._ssl, connect_timeout=self.settings.connect_timeout
             )
         return found
-
-    def _plan(self, deployment: Deployment, model: str) -> Plan | None:
-        key = (deployment.id, model)
-        if key not in self._plans:
-            self._plans[key] = self._new_plan(deployment, model)
-        return self._plans[key]
-
-    def _new_plan(self, deployment: Deployment, model: str) -> Plan | None:
-        vendor = vendor_of(deployment.row)
-        if vendor is None:
-            return None
-        own = model == deployment.model
-        info = self._entries[deployment.id]["model_info"]
-        return Plan(
-            vendor, self._params(deployment, model), info.get("base_model") if own else None
-        )
-
-    def _params(self, deployment: Deployment, model: str) -> dict[str, Any]:
-        params = self.params_of(deployment)
-        if model == deployment.model:
-            return params
-        return {**params, "model": deployment.row.litellm_model(model)}
 
     def adapt(
         self, deployment: Deployment, model: str, messages: list[Any], params: dict[str, Any]
@@ -144,7 +117,7 @@ class Engine:
         if vendor is None:
             return None
         own = model == deployment.model
-        base = self._entries[deployment.id]["model_info"].get("base_model") if own else None
+        base = self._catalog.base_model(deployment) if own else None
         return Adapter(taken(vendor.rows, base or model))
 
     # -- one attempt -----------------------------------------------------------------------------
@@ -174,14 +147,14 @@ class Engine:
         messages = params.pop("messages")
         if notes is not None:
             notes += adapted.notes
-        planned = self._plan(deployment, model)
+        planned = self._catalog.plan(deployment, model)
         incoming: Incoming
         bridged = planned is not None and not planned.serves(params)
         if planned is None or pool is None or bridged or application_listens():
             self._litellm_connects |= bridged or pool is None
             incoming = await by_completion(
                 vendor_of(deployment.row),
-                self._params(deployment, model),
+                self._catalog.params(deployment, model),
                 messages,
                 params,
                 stream=stream,
@@ -220,10 +193,12 @@ class Engine:
         Raises:
             RefusedLocallyError, WireError: as `open`.
         """
-        planned = self._plan(deployment, model)
+        planned = self._catalog.plan(deployment, model)
         if planned is None or pool is None or application_listens():
             self._litellm_connects = True
-            return await embed_by_litellm(self._params(deployment, model), texts, params, exchange)
+            return await embed_by_litellm(
+                self._catalog.params(deployment, model), texts, params, exchange
+            )
         try:
             request = planned.embedding(texts, params)
         except Exception as error:
@@ -238,38 +213,15 @@ class Engine:
 
     def price(self, deployment: Deployment, model: str, usage: Usage | None) -> float | None:
         """US dollars of these tokens; ``None`` when nobody knows the price."""
-        if usage is None:
-            return None
-        if deployment.priced:
-            return deployment.cost(usage)
-        return self._price_list(deployment, model).cost(usage)
-
-    def _price_list(self, deployment: Deployment, model: str) -> PriceList:
-        key = (deployment.id, model)
-        found = self._prices.get(key)
-        if found is None:
-            base = self._entries[deployment.id]["model_info"].get("base_model")
-            name = (base if model == deployment.model else None) or deployment.row.litellm_model(
-                model
-            )
-            found = self._prices[key] = PriceList.of(name, name.partition("/")[0])
-        return found
+        return self._catalog.price(deployment, model, usage)
 
     def reasons(self, provider: str, model: str | None) -> bool:
         """Whether this provider thinks before it answers, without being asked to.
 
-        ``model``: ``None`` is what is configured. Anthropic's models think only where ``thinking`` asks for it
-        (Anthropic API reference, "Extended thinking").
+        ``model``: ``None`` is what is configured.
         """
-        key = (provider, model)
-        found = self._reasoning.get(key)
-        if found is None:
-            own = [d for d in self.deployments.values() if d.provider == provider]
-            found = self._reasoning[key] = any(
-                d.row.protocol != "anthropic" and self._price_list(d, model or d.model).reasons
-                for d in own
-            )
-        return found
+        own = [d for d in self.deployments.values() if d.provider == provider]
+        return any(self._catalog.reasons(d, model or d.model) for d in own)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -278,7 +230,7 @@ class Engine:
         providers = list(dict.fromkeys(d.provider for d in self.deployments.values()))
         await self._router.walk(providers, _nobody)
         for deployment in self.deployments.values():
-            planned = self._plan(deployment, deployment.model)
+            planned = self._catalog.plan(deployment, deployment.model)
             if planned is not None:
                 await warm_up(planned)
             self.price(deployment, deployment.model, Usage(1, 1, 2))
@@ -306,11 +258,3 @@ def _untranslated(error: Exception) -> RefusedLocallyError:
 async def _nobody(_: str) -> bool:
     """Asks no one: the Router imports a good deal when it first goes on to a fallback."""
     return False
-
-
-def _identity(entry: Mapping[str, Any], settings: Settings) -> str:
-    """What a deployment connects to, and as whom; a digest, since the key is part of it."""
-    params = entry["litellm_params"]
-    parts = [entry["model_info"]["id"], str(settings.connect_timeout)]
-    parts += [str(params.get(n)) for n in ("api_base", "api_key", "api_version", "organization")]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

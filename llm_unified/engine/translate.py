@@ -8,11 +8,8 @@ request: that is what ``tests/test_litellm_contract.py`` compares, case by case.
 
 from __future__ import annotations
 
-import copy
 import inspect
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import yarl
@@ -32,6 +29,7 @@ from llm_unified.engine.losses import lost
 from llm_unified.engine.plain import anthropic_turns, leading, sample
 from llm_unified.engine.prepared import Prepared
 from llm_unified.engine.responses import ResponsesRule
+from llm_unified.engine.translation import Translation, encoded, separate
 from llm_unified.vendors import Access, Vendor
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
 from llm_unified.wire.request import post, post_headers
@@ -41,25 +39,6 @@ __all__ = ["Plan"]
 _REMEMBERED: Final = 256
 """Sets of scalar parameters whose translation a plan remembers."""
 _PASSED_BESIDE: Final = ("extra_body", "extra_headers", "stream_options", "metadata")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Translation:
-    """A request as LiteLLM translates it; the key is in its headers, so there is no `repr`."""
-
-    headers: Mapping[str, str] | None
-    """``None``: nothing but what authorizes it."""
-    body: Mapping[str, Any]
-    more: Mapping[str, Any]
-    """Members for the body that LiteLLM does not know."""
-    messages: list[Any]
-    optional: Mapping[str, Any]
-    about: Mapping[str, Any]
-    """What LiteLLM's translation of the answer wants to know."""
-    json_mode: bool
-    fakes_stream: bool
-    lost: tuple[str, ...]
-    """Parameters that it left out."""
 
 
 class Plan:
@@ -106,7 +85,7 @@ class Plan:
                 "model_info": {},
             }
         self._parameters: dict[Any, dict[str, Any]] = {}
-        self._translations: dict[Any, _Translation] = {}
+        self._translations: dict[Any, Translation] = {}
 
     def __repr__(self) -> str:
         return f"Plan({self.vendor.protocol}, {self.model})"
@@ -130,7 +109,7 @@ class Plan:
         messages, turns = self._divided(params.pop("messages"))
         made = self._translation(messages, params, plain=turns is not None, stream=stream)
         on_wire = stream and not made.fakes_stream
-        body = _separate(made.body)
+        body = separate(made.body)
         if turns is not None:
             body["messages"] = [*body["messages"][:-1], *turns]
         if on_wire:
@@ -155,7 +134,7 @@ class Plan:
 
     def _translation(
         self, messages: list[Any], params: dict[str, Any], *, plain: bool, stream: bool
-    ) -> _Translation:
+    ) -> Translation:
         """By LiteLLM; of plain turns with scalar parameters, once."""
         key: Any = (stream, tuple(params.items()))
         try:
@@ -172,7 +151,7 @@ class Plan:
 
     def _translated(
         self, messages: list[Any], params: dict[str, Any], key: Any, *, stream: bool
-    ) -> _Translation:
+    ) -> Translation:
         messages = validate_and_fix_openai_messages(messages=messages)
         messages = self._config.translate_developer_role_to_system_role(
             messages=messages, **self._about_roles
@@ -196,9 +175,7 @@ class Plan:
                 litellm_params=about,
                 headers={},
             )
-        return _Translation(
-            headers, body, more, messages, optional, about, json_mode, fake, missing
-        )
+        return Translation(headers, body, more, messages, optional, about, json_mode, fake, missing)
 
     def _divided(self, messages: list[Any]) -> tuple[list[Any], list[Any] | None]:
         """What LiteLLM is to translate, and what goes in place of the last of that."""
@@ -228,7 +205,7 @@ class Plan:
         """
         known = None if key is None else self._parameters.get(key)
         if known is not None:
-            return _separate(known)
+            return separate(known)
         given = dict(params)
         if "tools" in given:
             given["tools"] = validate_and_fix_openai_tools(tools=given["tools"])
@@ -252,7 +229,7 @@ class Plan:
             **given,
         )
         if key is not None and len(self._parameters) < _REMEMBERED:
-            self._parameters[key] = _separate(optional)
+            self._parameters[key] = separate(optional)
         return optional
 
     def _anthropic(
@@ -295,16 +272,3 @@ class Plan:
         headers = body.pop("extra_headers", None) or {}
         url = yarl.URL(self.vendor.embeddings_url(self._access, self.model), encoded=True)
         return post(url, self._all_headers(None, headers, stream=False), encoded({**body, **more}))
-
-
-def _separate(optional: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters that a translation may change without changing those that are remembered."""
-    return {
-        name: copy.deepcopy(value) if value.__class__ in (dict, list) else value
-        for name, value in optional.items()
-    }
-
-
-def encoded(body: Mapping[str, Any]) -> bytes:
-    """JSON as the vendors' SDKs write it."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
