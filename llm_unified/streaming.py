@@ -51,7 +51,7 @@ async def _chunks(start: Start, book: Book, outcome: _Outcome) -> AsyncGenerator
                     while chunks := await live.read():
                         for chunk in chunks:
                             yield chunk
-                outcome.response = live.response
+                outcome.response = live.result()
                 yield live.last
             except BaseException as error:
                 book.ended(chain.request.chain, chain.trail.attempts, error)

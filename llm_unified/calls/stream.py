@@ -36,8 +36,7 @@ class LiveStream:
         self._batches: AsyncIterator[list[Piece]] | None = None
         self._ready: list[StreamChunk] = []
         self._broken: AnswerError | None = None
-        self.response: LLMResponse | None = None
-        """The whole answer, once the stream has ended by itself."""
+        self._response: LLMResponse | None = None
 
     @classmethod
     async def open(cls, chain: Chain) -> LiveStream:
@@ -101,19 +100,12 @@ class LiveStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        """Settle the attempt.
-
-        Raises:
-            StreamInterruptedError: it broke.
-        """
+        """Settle the attempt. What broke it is not raised on: see `result`."""
         self._attempt.usage = self._assembly.usage  # however it ends, this much was paid for
-        handled = await self._attempt.__aexit__(kind, error, traceback)
-        if self._attempt.failure is not None and (handled or error is None):
-            raise self._interrupted()
-        return handled
+        return await self._attempt.__aexit__(kind, error, traceback)
 
     async def read(self) -> list[StreamChunk]:
-        """What there is to show next; empty at the end, when `response` is the whole answer.
+        """What there is to show next; empty at the end.
 
         No generator: an event loop that ends closes all generators at once, the inner ones under the feet of
         the outer.
@@ -162,15 +154,24 @@ class LiveStream:
         async with asyncio.timeout(max(0.0, self._chain.trail.remaining)):
             await accepted(attempt, response)
         attempt.answered()
-        self.response = replace(response, attempts=tuple(self._chain.trail.attempts))
+        self._response = replace(response, attempts=tuple(self._chain.trail.attempts))
+
+    def result(self) -> LLMResponse:
+        """How it ended, to be asked behind the block: an error raised in it would drag its frames along.
+
+        Raises:
+            StreamInterruptedError: it broke.
+        """
+        if self._attempt.failure is not None:
+            raise self._interrupted()
+        assert self._response is not None  # noqa: S101 - it finished
+        return self._response
 
     @property
     def last(self) -> StreamChunk:
         """The chunk with the finish reason."""
         assembly = self._assembly
-        assert self.response is not None  # noqa: S101 - it finished
-        reason = self.response.finish_reason
-        return StreamChunk("", assembly.provider, assembly.model, (), reason)
+        return StreamChunk("", assembly.provider, assembly.model, (), self.result().finish_reason)
 
     def _interrupted(self) -> StreamInterruptedError:
         attempts, failure = self._chain.trail.attempts, self._attempt.failure
