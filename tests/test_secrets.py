@@ -311,3 +311,19 @@ async def test_nothing_is_logged_where_all_is_well(
             await service.embed_async([PROMPT], model="text-embedding-3-small")
         await service.reload(load_settings(sim.environ(provider), pool_size=1))
     search(logged, secrets)
+
+
+async def test_litellm_logs_the_application_s_calls_only(
+    sim: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of ours is logged by LiteLLM even at DEBUG, but the Router's walk; its levels stay as they were."""
+    from llm_unified.engine.imports import litellm
+
+    with caplog.at_level(logging.DEBUG):
+        async with UnifiedLLMService(load_settings(sim.environ("openai"))) as service:
+            await service.generate_response_async(HELLO)
+        assert not [record.message for record in caplog.records if record.name == "LiteLLM"]
+        litellm.get_optional_params("gpt-4o-mini", "openai", temperature=0.5)
+    assert "LiteLLM" in {record.name for record in caplog.records}
+    for name in ("LiteLLM", "LiteLLM Router"):
+        assert logging.getLogger(name).level == logging.NOTSET

@@ -228,12 +228,13 @@ class Engine:
     async def warm_up(self) -> None:
         """Go the code path of every plan once, without sending anything: what is imported late is there."""
         providers = list(dict.fromkeys(d.provider for d in self.deployments.values()))
-        await self._router.walk(providers, _nobody)
-        for deployment in self.deployments.values():
-            planned = self._catalog.plan(deployment, deployment.model)
-            if planned is not None:
-                await warm_up(planned)
-            self.price(deployment, deployment.model, Usage(1, 1, 2))
+        with quiet():
+            await self._router.walk(providers, _nobody)
+            for deployment in self.deployments.values():
+                planned = self._catalog.plan(deployment, deployment.model)
+                if planned is not None:
+                    await warm_up(planned)
+                self.price(deployment, deployment.model, Usage(1, 1, 2))
 
     async def aclose(self) -> None:
         """Close the clients that LiteLLM made by itself, if it did."""

@@ -2,16 +2,16 @@
 
 What this does to the process: `litellm` is imported (three to five seconds of CPU, so do it in a thread),
 the variables below are set while that happens and removed afterwards, and three documented module-wide
-switches of LiteLLM are set. Its loggers are silent unless the application gave them a level before. Nothing is
-patched.
+switches of LiteLLM are set. Nothing is patched.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Iterator
+
+from llm_unified.engine.quiet import quiet
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def _switches() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-with _switches():
+with _switches(), quiet():
     import litellm
     from litellm.anthropic_beta_headers_manager import (
         reload_beta_headers_config,
@@ -63,9 +63,6 @@ with _switches():
 # Else a llama stream on the way through `completion()` blocks the loop for 23 s when offline.
 litellm.disable_hf_tokenizer_download = True
 litellm.expose_router_debug_in_errors = False
-for _name in ("LiteLLM", "LiteLLM Router"):  # at DEBUG they print prompts, parameters and answers
-    if logging.getLogger(_name).level == logging.NOTSET:  # else the application has asked
-        logging.getLogger(_name).setLevel(logging.CRITICAL)
 litellm.suppress_debug_info = True  # no "Give Feedback / Get Help" on stderr
 
 __all__ = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_unified.engine.imports import LiteLLMUsage, litellm
+from llm_unified.engine.quiet import quiet
 from llm_unified.pool.deployments import cost
 from llm_unified.response import Usage
 
@@ -47,7 +48,8 @@ class PriceList:
     def of(cls, name: str, vendor: str) -> PriceList:
         """From LiteLLM's price list."""
         try:
-            info: Mapping[str, Any] = litellm.get_model_info(name, vendor)
+            with quiet():
+                info: Mapping[str, Any] = litellm.get_model_info(name, vendor)
         except Exception:  # noqa: BLE001 - LiteLLM raises a bare Exception for an unknown model
             return cls(name, vendor, None, None)
         prompt, completion, cached, written, written_1h = (info.get(key) for key in _PLAIN)
@@ -96,13 +98,14 @@ class PriceList:
             },
         )
         try:
-            prompt, completion = litellm.cost_per_token(
-                model=self.name,
-                custom_llm_provider=self.vendor,
-                prompt_tokens=usage.prompt_tokens,
-                completion_tokens=usage.completion_tokens,
-                usage_object=counted,
-            )
+            with quiet():
+                prompt, completion = litellm.cost_per_token(
+                    model=self.name,
+                    custom_llm_provider=self.vendor,
+                    prompt_tokens=usage.prompt_tokens,
+                    completion_tokens=usage.completion_tokens,
+                    usage_object=counted,
+                )
         except Exception:  # noqa: BLE001 - as above
             return None
         return (prompt + completion) or None

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from llm_unified.engine.imports import Router
+from llm_unified.engine.quiet import quiet
 
 __all__ = ["FallbackRouter"]
 
@@ -25,13 +26,14 @@ class FallbackRouter:
     """The Router of one configuration."""
 
     def __init__(self, model_list: Sequence[Mapping[str, Any]]) -> None:
-        self._router = Router(
-            model_list=[dict(entry) for entry in model_list],
-            num_retries=0,
-            max_fallbacks=len({entry["model_name"] for entry in model_list}) + 1,
-            disable_cooldowns=True,  # ours follow our rule
-            timeout=_ROUTER_TIMEOUT_SECONDS,
-        )
+        with quiet():
+            self._router = Router(
+                model_list=[dict(entry) for entry in model_list],
+                num_retries=0,
+                max_fallbacks=len({entry["model_name"] for entry in model_list}) + 1,
+                disable_cooldowns=True,  # ours follow our rule
+                timeout=_ROUTER_TIMEOUT_SECONDS,
+            )
         # It needs no global callbacks; so other Routers of the process are not disturbed either.
         # LiteLLM 1.109 deprecates `discard` in favour of `retire`.
         leave = getattr(self._router, "retire", None) or self._router.discard
