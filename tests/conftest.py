@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -84,3 +86,23 @@ def sim() -> Iterator[Any]:
 
     with Simulator() as simulator:
         yield simulator
+
+
+@pytest.fixture
+def redis() -> Iterator[Any]:
+    """A Redis of its own on loopback; it is stopped afterwards."""
+    pytest.importorskip("redis")
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs redis-server (Debian: apt-get install it)")
+    from tests.redis_server import Redis
+
+    server = Redis()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def control_c() -> None:
+    """A shell's job in the background ignores SIGINT, and all its children inherit that: not those of tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,9 +8,7 @@ import gc
 import importlib.util
 import json
 import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -27,57 +25,13 @@ from llm_unified.pool.entries import LARGEST_OUTBOX, Entry, Outbox, read_entry
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.rotation import Rotation
 from llm_unified.response import FailureKind as K
+from tests.redis_server import Redis
 
 pytest.importorskip("redis")
-needs_redis = pytest.mark.skipif(
-    shutil.which("redis-server") is None, reason="needs redis-server (Debian: apt-get install it)"
-)
 DEPLOYMENTS = {
     f"p#{i}": Deployment(f"p#{i}", "p", "m", "openai/m", "e", f"p/key{i}") for i in range(2)
 }
 FIRST = DEPLOYMENTS["p#0"]
-
-
-class Redis:
-    """A real server on a free port of loopback."""
-
-    def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "Ready to accept connections" in line:
-                break
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-    @contextlib.contextmanager
-    def client(self) -> Iterator[Any]:
-        import redis
-
-        with redis.Redis(port=self.port) as client:
-            yield client
-
-
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -127,7 +81,6 @@ async def process(url: str) -> AsyncIterator[Process]:
 # -- with a Redis ------------------------------------------------------------------------------
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_one_process_learns_what_another_met(redis: Redis) -> None:
     """A 429 of one key, for as long as the upstream asked; the other key is free."""
@@ -142,7 +95,6 @@ async def test_one_process_learns_what_another_met(redis: Redis) -> None:
         assert lease.deployment.id == "p#1"
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_an_opened_breaker_is_open_for_all(redis: Redis) -> None:
     """With a probe afterwards, in each process."""
@@ -158,7 +110,6 @@ async def test_an_opened_breaker_is_open_for_all(redis: Redis) -> None:
         assert lease.probe
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_a_wish_is_known_as_one(redis: Redis) -> None:
     """Who asked to be left alone is nobody's last resort, in no process."""
@@ -170,7 +121,6 @@ async def test_a_wish_is_known_as_one(redis: Redis) -> None:
         assert not two.rotation.last_resorts("p")
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_a_recovery_is_told_as_well(redis: Redis) -> None:
     """Who finds a provider well again takes the common entries back."""
@@ -189,7 +139,6 @@ async def test_a_recovery_is_told_as_well(redis: Redis) -> None:
         assert two.rotation.available("p")
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_an_own_entry_does_not_undo_a_recovery(redis: Redis) -> None:
     """What was withdrawn counts as gone, even before Redis knows it."""
@@ -205,7 +154,6 @@ async def test_an_own_entry_does_not_undo_a_recovery(redis: Redis) -> None:
         assert one.rotation.available("p")
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_entries_are_litellms(redis: Redis) -> None:
     """Key, value and lifetime as LiteLLM's router keeps them; no clock of another host is believed."""
@@ -224,7 +172,6 @@ async def test_entries_are_litellms(redis: Redis) -> None:
         assert two.cooldown == pytest.approx(60.0, abs=5.0)
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_a_wrong_redis_is_never_believed(redis: Redis) -> None:
     """Garbage, another type, no lifetime, a lifetime of years: nothing, or our own longest cooldown."""
@@ -244,7 +191,6 @@ async def test_a_wrong_redis_is_never_believed(redis: Redis) -> None:
             assert one.cooldown == pytest.approx(66.0)
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_redis_is_asked_once_a_second(redis: Redis) -> None:
     """Not by every call."""
@@ -260,7 +206,6 @@ async def test_redis_is_asked_once_a_second(redis: Redis) -> None:
         assert not one.rotation.available("p")
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_a_redis_that_comes_back_learns_what_it_missed(redis: Redis) -> None:
     """One warning, a pause, and then what was found meanwhile is sent with its remaining time."""
@@ -281,7 +226,6 @@ async def test_a_redis_that_comes_back_learns_what_it_missed(redis: Redis) -> No
         assert 30.0 < two.cooldown < 52.0
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_a_restart_is_not_noticed(redis: Redis) -> None:
     """The connection that broke meanwhile is replaced, without a warning."""
@@ -297,7 +241,6 @@ async def test_a_restart_is_not_noticed(redis: Redis) -> None:
         assert not logs
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 def test_many_loops_leave_nothing_behind(redis: Redis, recwarn: pytest.WarningsRecorder) -> None:
     """Also one that is never closed, and one that ends while something is still to be sent."""
@@ -320,7 +263,6 @@ def test_many_loops_leave_nothing_behind(redis: Redis, recwarn: pytest.WarningsR
         assert client.keys("deployment:*") == [b"deployment:p#0:cooldown"]
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_the_thread_ends_when_it_is_idle(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
@@ -339,7 +281,6 @@ async def test_the_thread_ends_when_it_is_idle(
         assert not one.rotation.available("p")
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -367,7 +308,6 @@ def test_a_child_has_a_connection_of_its_own(redis: Redis) -> None:
     asyncio.run(one.fleet.aclose())
 
 
-@needs_redis
 @pytest.mark.usefixtures("calm")
 async def test_a_slow_redis_is_used_but_not_waited_for(
     redis: Redis, monkeypatch: pytest.MonkeyPatch

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import socket
-import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,44 +17,10 @@ from llm_unified import (
 from llm_unified.pool import fleet as fleet_room
 from llm_unified.pool.fleet import Fleet
 from llm_unified.testing import Simulator, faults, replies
+from tests.redis_server import Redis
 
 HELLO = [{"role": "user", "content": "Hello"}]
 pytest.importorskip("redis")
-pytestmark = pytest.mark.skipif(
-    shutil.which("redis-server") is None, reason="needs redis-server (Debian: apt-get install it)"
-)
-
-
-class Redis:
-    """A real server on a free port of loopback."""
-
-    def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "Ready to accept connections" in line:
-                break
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
