@@ -35,7 +35,12 @@ _BY_NAME: Final[Mapping[str, K]] = {
     "ContentPolicyViolationError": K.CONTENT_POLICY,
 }
 """LiteLLM's exceptions that say more than their status."""
-_CLIENT_TIMEOUT_SECONDS: Final = 6000.0  # never reached: attempts are bounded by their own limit
+_ONE_REQUEST: Final[Mapping[str, Any]] = {
+    "timeout": 6000.0,  # never reached: attempts are bounded by their own limit
+    "max_retries": 0,
+    "num_retries": 0,
+    "drop_params": True,
+}
 _NOT_OURS: Final = HttpRequest("POST", yarl.URL(), SecretHeaders({}))
 _MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 
@@ -91,10 +96,7 @@ async def by_completion(
             **params,
             **({"stream": True} if stream else {}),  # a `false` would be sent
             client=client,
-            timeout=_CLIENT_TIMEOUT_SECONDS,
-            max_retries=0,
-            num_retries=0,
-            drop_params=True,
+            **_ONE_REQUEST,
             _skip_mcp_handler=True,  # else `tools=` needs the mcp package
         )
     return ClassicAnswer(
@@ -119,10 +121,7 @@ async def embed(
             **deployment_params,
             input=texts,
             **params,
-            timeout=_CLIENT_TIMEOUT_SECONDS,
-            max_retries=0,
-            num_retries=0,
-            drop_params=True,
+            **_ONE_REQUEST,
         )
     return result.model_dump()
 
