@@ -32,6 +32,8 @@ OLDEST = (3, 11)
 DEV = ("dev.txt", ".venv")
 LOWEST = ("lowest.txt", ".venv-lowest")
 PROXY = ("proxy.txt", ".venv-proxy")
+DOCS = ("docs.txt", ".venv-docs")
+FRAMEWORKS = ("frameworks.txt", ".venv-frameworks")
 LOCKS = {
     "dev.txt": ["--all-extras", "--group", "dev"],
     "lowest.txt": [
@@ -39,6 +41,10 @@ LOCKS = {
         "requirements/lowest.in",
     ],
     "proxy.txt": ["--group", "build", "requirements/proxy.in"],
+    "docs.txt": ["--all-extras", "--group", "build", "--group", "docs"],
+    "frameworks.txt": [
+        *["--all-extras", "--group", "build", "--group", "contract", "--group", "frameworks"]
+    ],
 }
 EXAMPLES = sorted(f"examples/{file.name}" for file in (ROOT / "examples").glob("*.py"))
 CONTRACT = (
