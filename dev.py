@@ -5,6 +5,7 @@
     python3 dev.py lint               ruff, mypy, import-linter
     python3 dev.py contract --lowest  what we rely on in LiteLLM, on the oldest release that we allow
     python3 dev.py proxy              our export in the real LiteLLM Proxy; makes its environment
+    python3 dev.py frameworks         the adapters on the real frameworks; --lowest: on the oldest of each
     python3 dev.py lock               resolve the requirements anew (needs uv); --upgrade for newer ones
     python3 dev.py run mypy dev.py    a tool of the environment, by its module's name
     python3 dev.py setup              only make the environment
@@ -34,6 +35,8 @@ LOWEST = ("lowest.txt", ".venv-lowest")
 PROXY = ("proxy.txt", ".venv-proxy")
 DOCS = ("docs.txt", ".venv-docs")
 FRAMEWORKS = ("frameworks.txt", ".venv-frameworks")
+FRAMEWORKS_LOWEST = ("frameworks-lowest.txt", ".venv-frameworks-lowest")
+ADAPTERS = ["--all-extras", "--group", "build", "--group", "contract", "--group", "frameworks"]
 LOCKS = {
     "dev.txt": ["--all-extras", "--group", "dev"],
     "lowest.txt": [
@@ -42,9 +45,8 @@ LOCKS = {
     ],
     "proxy.txt": ["--group", "build", "requirements/proxy.in"],
     "docs.txt": ["--all-extras", "--group", "build", "--group", "docs"],
-    "frameworks.txt": [
-        *["--all-extras", "--group", "build", "--group", "contract", "--group", "frameworks"]
-    ],
+    "frameworks.txt": ADAPTERS,
+    "frameworks-lowest.txt": [*ADAPTERS, "requirements/frameworks-lowest.in"],
 }
 EXAMPLES = sorted(f"examples/{file.name}" for file in (ROOT / "examples").glob("*.py"))
 CONTRACT = (
@@ -80,6 +82,7 @@ def main(arguments: list[str]) -> int:
         "lint": lint,
         "contract": lambda: contract(rest),
         "proxy": lambda: proxy(rest),
+        "frameworks": lambda: frameworks(rest),
         "lock": lambda: lock(rest),
         "run": lambda: run(DEV, "-m", *rest),
         "setup": lambda: run(DEV, "-c", ""),
@@ -121,6 +124,22 @@ def proxy(arguments: list[str]) -> int:
     environ = {**os.environ, "LLM_UNIFIED_PROXY_PYTHON": str(prepared(*PROXY))}
     command = [str(prepared(*DEV)), "-m", "pytest", "tests/test_proxy.py", *arguments]
     return subprocess.call(command, cwd=ROOT, env=environ)
+
+
+def frameworks(arguments: list[str]) -> int:
+    # An environment of their own: they bring some 60 packages, and nobody uses all of them together.
+    oldest = "--lowest" in arguments
+    python = str(prepared(*(FRAMEWORKS_LOWEST if oldest else FRAMEWORKS)))
+    # Here all of them are installed: a test that is skipped for want of one would hide a broken lock.
+    environ = {**os.environ, "LLM_UNIFIED_FRAMEWORKS": "required"}
+    rest = [a for a in arguments if a != "--lowest"]
+    tests = [python, "-m", "pytest", "tests/integrations", *rest]
+    code = subprocess.call(tests, cwd=ROOT, env=environ)
+    if code != 0 or oldest:
+        return code
+    # Where one develops the frameworks' types are unknown.
+    types = [python, "-m", "mypy", "--follow-imports=silent", "llm_unified/integrations"]
+    return subprocess.call(types, cwd=ROOT)
 
 
 def lock(arguments: list[str]) -> int:
