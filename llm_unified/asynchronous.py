@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from llm_unified.calls.arguments import chat_request, embedding_request
 from llm_unified.errors import BadRequestError, LLMError
 from llm_unified.many import ask_many
 from llm_unified.options import ChatOptions, EmbedOptions
-from llm_unified.response import Attempt, Embedding, LLMResponse
+from llm_unified.response import Embedding, LLMResponse
 from llm_unified.runtime import Runtime
 from llm_unified.settings import Settings, load_settings
 from llm_unified.streaming import LLMStream
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the service is built without LiteLLM and aiohttp; the first
     from llm_unified.calls.chain import Chain
     from llm_unified.calls.dispatcher import Dispatcher
     from llm_unified.calls.request import Asked, Request
+    from llm_unified.observe.events import Event
     from llm_unified.observe.health import Health
 
 __all__ = ["AsyncMethods", "Messages", "Tools"]
@@ -111,7 +112,7 @@ class AsyncMethods:
         async def start() -> AbstractAsyncContextManager[Chain]:
             return (await self._ready()).chain(asked)
 
-        return LLMStream(start, self._runtime.book)
+        return LLMStream(start)
 
     # -- many, and vectors -----------------------------------------------------------------------
 
@@ -167,15 +168,16 @@ class AsyncMethods:
         return found
 
     async def _carry_out(self, dispatcher: Dispatcher, asked: Asked, work: Any) -> Any:
-        book = self._runtime.book
+        from llm_unified.calls.telling import call_ended, call_started
+
         async with dispatcher.chain(asked) as chain:
-            book.stats.started()
+            call_started(chain)
             try:
                 result = await work(chain)
             except BaseException as error:
-                book.ended(chain.request.chain, chain.trail.attempts, error)
+                call_ended(chain, error)
                 raise
-            book.ended(chain.request.chain, chain.trail.attempts, None)
+            call_ended(chain, None, result)
             return result
 
     # -- what happened ---------------------------------------------------------------------------
@@ -187,7 +189,7 @@ class AsyncMethods:
             "primary_provider": chain[0],
             "fallback_providers": list(chain[1:]),
             "pool_size": self.settings.pool_size,
-            "stats": self._runtime.book.stats.as_dict(),
+            "stats": self._runtime.statistics.as_dict(),
         }
 
     def get_health(self) -> dict[str, dict[str, Any]]:
@@ -199,28 +201,41 @@ class AsyncMethods:
         ``"unknown"`` (see `llm_unified.observe.health`); ``breaker`` is that of the deployment that is best
         off, ``rests_for`` the seconds that it still cools down.
         """
-        book = self._runtime.book
-        times = book.stats.as_dict()["latency_by_provider"]
+        health = self._runtime.health
+        times = self._runtime.statistics.as_dict()["latency_by_provider"]
         return {
-            name: book.health.report(name, self._runtime.states(name), times.get(name, {}))
+            name: health.report(name, self._runtime.states(name), times.get(name, {}))
             for name in self.settings.chain
         }
 
     def status_of(self, provider: str) -> str:
         """``get_health()[provider]["status"]`` alone."""
-        return self._runtime.book.health.status(provider, self._runtime.states(provider)).value
+        return self._runtime.health.status(provider, self._runtime.states(provider)).value
 
     @property
     def health(self) -> Health:
         """What is known of each provider; for the warmer."""
-        return self._runtime.book.health
+        return self._runtime.health
 
-    def subscribe(self, listener: Callable[[Attempt, bool], None]) -> Callable[[], None]:
-        """Call ``listener(attempt, is_a_users_request)`` inline with every attempt, pings included.
+    def subscribe(
+        self,
+        listener: Callable[[Any], object],
+        *,
+        only: Collection[type[Event]] = (),
+        inline: bool = False,
+    ) -> Callable[[], None]:
+        """Call ``listener(event)`` with everything that happens (`llm_unified.events`), in order.
 
-        It must be quick and must not raise. Returns what ends the subscription (safe to call twice).
+        ``only``: the types of events that it wants; none named: all. It is called on a thread of its own,
+        shortly after the event: whatever it does, no request waits for it, and 10,000 events wait for it
+        before it misses some. One that raises ten times in a row hears no more.
+
+        ``inline``: it is called where the event happens, before the request goes on. It must be quick and
+        must not block, for it runs in the caller's event loop; what it raises is caught all the same.
+
+        Returns what ends the subscription (safe to call twice).
         """
-        return self._runtime.book.subscribe(listener)
+        return self._runtime.publisher.subscribe(listener, only=only, inline=inline)
 
     # -- warmth ----------------------------------------------------------------------------------
 

@@ -35,8 +35,11 @@ __all__ = [
 class LLMError(Exception):
     """Base of every error raised on purpose.
 
-    ``attempts`` lists what was tried, in order; it is empty where nothing was.
+    ``attempts`` lists what was tried, in order; it is empty where nothing was. ``call_id`` is ours, the same in
+    this call's events, logs and spans; ``None`` where no call had begun.
     """
+
+    call_id: str | None = None
 
     def __init__(self, message: str, *, attempts: Iterable[Attempt] = ()) -> None:
         super().__init__(message)

@@ -75,6 +75,10 @@ class Usage:
     reasoning_tokens: int = 0
     """Of the answer: spent on reasoning, where the provider says so."""
 
+    def __add__(self, other: Usage) -> Usage:
+        """Both together."""
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
     def as_dict(self) -> dict[str, int]:
         return {
             "prompt_tokens": self.prompt_tokens,
@@ -210,6 +214,8 @@ class LLMResponse:
     """Citations and the like as the provider gives them; Anthropic's each with its ``supported_text``."""
     logprobs: dict[str, Any] | None = None
     """With ``logprobs=True``, in OpenAI's form."""
+    call_id: str | None = None
+    """Ours, the same in this call's events, logs and spans."""
     message: dict[str, Any] = field(default_factory=dict, repr=False)
     """The assistant's turn: append it to ``messages`` as it is, whoever is asked next.
 
@@ -228,3 +234,5 @@ class Embedding:
     """All requests' together; ``None`` when the provider did not count."""
     cost_usd: float | None = None
     attempts: tuple[Attempt, ...] = ()
+    call_id: str | None = None
+    """Ours, the same in this call's events, logs and spans."""

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Final
 from llm_unified.calls.build import build_dispatcher, build_engine, importing
 from llm_unified.errors import ConfigurationError, ServiceClosedError
 from llm_unified.logs import log
-from llm_unified.observe.book import Book
+from llm_unified.observe.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    Reloaded,
+)
+from llm_unified.observe.health import Health
+from llm_unified.observe.logged import LOGGED, write_log
+from llm_unified.observe.publisher import Publisher
+from llm_unified.observe.stats import Statistics
 from llm_unified.settings import Settings, load_settings
 from llm_unified.wire.background import BackgroundLoop
 from llm_unified.wire.threads import in_thread
@@ -31,7 +41,17 @@ class Runtime:
         """Raises ConfigurationError: these are no settings."""
         _check(settings)
         self.settings = settings
-        self.book = Book(settings.chain)
+        self.publisher = Publisher()
+        self.statistics = Statistics(settings.chain)
+        self.health = Health(settings.chain)
+        subscribe = self.publisher.subscribe
+        subscribe(
+            self.statistics.note,
+            only=(CallStarted, AttemptStarted, AttemptEnded, CallEnded),
+            inline=True,
+        )
+        subscribe(self.health.take, only=(AttemptEnded,), inline=True)
+        subscribe(write_log, only=LOGGED, inline=True)
         self.background = BackgroundLoop()
         self.dispatcher: Dispatcher | None = None
         self.closed = False
@@ -57,7 +77,7 @@ class Runtime:
             self._check_open()
             if self.dispatcher is None:
                 try:
-                    self.dispatcher = build_dispatcher(self.settings, self.book.attempt)
+                    self.dispatcher = build_dispatcher(self.settings, self.publisher)
                 except RuntimeError as error:
                     if threading.main_thread().is_alive():
                         raise
@@ -104,7 +124,7 @@ class Runtime:
         except ConfigurationError as error:
             log("error", "reload_refused", problems=list(error.problems))
             raise
-        log("info", "reloaded", chain=list(new.chain), pool_size=new.pool_size)
+        self.publisher.publish(Reloaded(new.chain, new.pool_size))
         return new
 
     def _swap(self, settings: Settings | None) -> Settings:
@@ -114,7 +134,8 @@ class Runtime:
             new = load_settings() if settings is None else settings
             _check(new)
             self._check_open()
-            self.book.keep(new.chain)
+            self.statistics.keep(new.chain)
+            self.health.keep(new.chain)
             if self.dispatcher is not None:
                 self.dispatcher.replace(build_engine(new))
             self.settings = new
@@ -125,14 +146,18 @@ class Runtime:
         self.closed = True
         if self.dispatcher is not None:
             await self.dispatcher.aclose()
-        await in_thread(self.background.close)
+        await in_thread(self._end)
 
     def close(self) -> None:
         """`aclose`, synchronous."""
         self.closed = True
         if self.dispatcher is not None and not self.background.closed:
             self.background.run(self.dispatcher.aclose())
+        self._end()
+
+    def _end(self) -> None:
         self.background.close()
+        self.publisher.close()
 
 
 def _check(settings: object) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from llm_unified.errors import ServiceClosedError
-from llm_unified.observe.book import Book
 from llm_unified.response import LLMResponse, StreamChunk
 from llm_unified.wire.background import BackgroundLoop
 
@@ -34,7 +33,7 @@ class _Outcome:
     """The reader knows why: it ended by itself, raised, or was closed by the reader."""
 
 
-async def _chunks(start: Start, book: Book, outcome: _Outcome) -> AsyncGenerator[StreamChunk]:
+async def _chunks(start: Start, outcome: _Outcome) -> AsyncGenerator[StreamChunk]:
     """One call, from its first request to its last chunk.
 
     A generator, and one that does not know its `LLMStream`: whoever drops the stream, anywhere, has it
@@ -43,8 +42,9 @@ async def _chunks(start: Start, book: Book, outcome: _Outcome) -> AsyncGenerator
     try:
         async with await start() as chain:
             from llm_unified.calls.stream import LiveStream
+            from llm_unified.calls.telling import call_ended, call_started
 
-            book.stats.started()
+            call_started(chain)
             try:
                 live = await LiveStream.open(chain)
                 async with live:
@@ -54,9 +54,9 @@ async def _chunks(start: Start, book: Book, outcome: _Outcome) -> AsyncGenerator
                 outcome.response = live.result()
                 yield live.last
             except BaseException as error:
-                book.ended(chain.request.chain, chain.trail.attempts, error)
+                call_ended(chain, error)
                 raise
-            book.ended(chain.request.chain, chain.trail.attempts, None)
+            call_ended(chain, None, outcome.response)
         outcome.explained = True
     except GeneratorExit:
         raise
@@ -74,10 +74,10 @@ class LLMStream:
     leaving ``async with``, or `aclose`.
     """
 
-    def __init__(self, start: Start, book: Book) -> None:
+    def __init__(self, start: Start) -> None:
         """``start``: begins the call."""
         self._outcome = _Outcome()
-        self._generator = _chunks(start, book, self._outcome)
+        self._generator = _chunks(start, self._outcome)
         self._pid = os.getpid()
         _ALL.add(self)
 

@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, ret
 from llm_unified.errors import ServiceClosedError
 from llm_unified.forksafe import ForkSafeLock, after_fork
 from llm_unified.logs import log
-from llm_unified.response import Attempt
+from llm_unified.observe.events import AttemptEnded
 from llm_unified.schedule import WarmState, due, next_ping
 from llm_unified.service import UnifiedLLMService, get_llm_service
 from llm_unified.traffic import Traffic
@@ -89,7 +89,9 @@ class ConnectionWarmer:
             if not settings.enable_connection_warming:
                 return
             self._traffic.forget(began=None if settings.warm_on_startup else self._clock())
-            self._unsubscribe = self._service.subscribe(self._note)
+            self._unsubscribe = self._service.subscribe(
+                self._note, only=(AttemptEnded,), inline=True
+            )
             self._first = asyncio.Event()
             work = self._run(self._unsubscribe, self._first)
             self._task = asyncio.get_running_loop().create_task(work, name="llm-unified-warmer")
@@ -137,11 +139,14 @@ class ConnectionWarmer:
 
     # -- what was seen ---------------------------------------------------------------------------
 
-    def _note(self, attempt: Attempt, counted: bool) -> None:
+    def _note(self, event: AttemptEnded) -> None:
         """Every attempt of the service comes by here, in the loop that made it."""
+        if not event.attempt.sent:
+            return
         task = self._task
         here = task is not None and asyncio.get_running_loop() is task.get_loop()
-        self._traffic.note(attempt, counted=counted, here=here)
+        counted = event.operation != "ping"
+        self._traffic.note(event.attempt, counted=counted, here=here)
 
     def _states(self, dispatcher: Dispatcher) -> list[WarmState]:
         return self._traffic.states(dispatcher, self.service.settings.chain, self._claims())

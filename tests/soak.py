@@ -41,6 +41,7 @@ from llm_unified import (
     UnifiedLLMService,
     load_settings,
 )
+from llm_unified.events import AttemptEnded
 from llm_unified.testing import Simulator
 from tests.soak_books import Books, Complaints, Stalls, Upstream, footprint
 
@@ -89,7 +90,7 @@ class Soak:
         self.stalls = Stalls()
         self.reloads = 0
         self.service = UnifiedLLMService(self.settings())
-        self.service.subscribe(self.books.note)
+        self.service.subscribe(self.books.note, only=(AttemptEnded,), inline=True)
 
     def settings(self) -> Settings:
         """Each another one: order, size, and at times other connections and breakers that start afresh."""

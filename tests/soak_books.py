@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from llm_unified.events import AttemptEnded
 from llm_unified.response import Attempt, FailureKind
 from llm_unified.testing import Request, SimulatedProvider, faults, replies
 
@@ -116,8 +117,11 @@ class Books:
             self.calls[kind] += 1
             return str(self._number)
 
-    def note(self, attempt: Attempt, users: bool) -> None:
+    def note(self, event: AttemptEnded) -> None:
         """Every attempt that was sent, by subscription."""
+        attempt, users = event.attempt, event.operation != "ping"
+        if not attempt.sent:
+            return
         with self.lock:
             counted, unheard = (
                 (self.attempts, self.unheard) if users else (self.pings, self.unheard_pings)

@@ -103,6 +103,7 @@ class Assembly:
             finish_reason = "tool_calls"
         elif not calls and finish_reason == "tool_calls":
             finish_reason = "stop"
+        self.finish_reason = finish_reason
         members: dict[str, Any] = _together(self.members) or {}
         raw: dict[str, Any] = {
             **members,

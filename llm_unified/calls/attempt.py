@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import time
 from types import TracebackType
-from typing import Self
+from typing import Final, Protocol, Self
 
 from llm_unified.calls.ledger import Ledger
 from llm_unified.calls.request import Request, Trail
@@ -26,12 +26,21 @@ from llm_unified.engine.engine import Engine, RefusedLocallyError
 from llm_unified.engine.incoming import Incoming
 from llm_unified.engine.pieces import AnswerError
 from llm_unified.failures.classify import Facts, Failure, classify
+from llm_unified.observe.events import AttemptEnded, AttemptStarted, Sending
 from llm_unified.pool.lease import Lease
 from llm_unified.response import Attempt, Outcome, Usage
 from llm_unified.response import FailureKind as K
-from llm_unified.wire.exchange import Exchange, WireError
+from llm_unified.wire.exchange import Exchange, WireError, is_plain
 
 __all__ = ["PendingAttempt"]
+
+
+class Heard(Protocol):
+    """What came of an answer so far."""
+
+    upstream_model: str | None
+    upstream_id: str | None
+    finish_reason: str | None
 
 
 class PendingAttempt:
@@ -56,10 +65,15 @@ class PendingAttempt:
         self.seconds, self._own_limit, self._engine = seconds, own_limit, engine
         self.deployment = lease.deployment
         self.model = request.model_for(self.deployment)
+        self._upstream = engine.upstream(self.deployment, self.model)
         self.exchange = Exchange()
         self.incoming: Incoming | None = None
         self.first_token: float | None = None
         """Seconds until the first content of a stream."""
+        self.sending: Final = Sending()
+        """Around whatever sends: what subscribers hung on it."""
+        self.heard: Heard | None = None
+        """What the upstream says of its answer."""
         self.usage: Usage | None = None
         """Tokens, as soon as they are known; what is rejected or breaks off was paid for, too."""
         self._priced: Usage | None = None
@@ -91,6 +105,14 @@ class PendingAttempt:
         return self._cost
 
     async def __aenter__(self) -> Self:
+        request = self.request
+        self._ledger.begun(
+            self.lease,
+            AttemptStarted(
+                self._trail.call_id, request.operation, request.stream, self._upstream, self.sending
+            ),
+        )
+        self.exchange.carried = self.sending.headers
         return self
 
     async def __aexit__(
@@ -130,14 +152,15 @@ class PendingAttempt:
 
     def answering(self) -> None:
         """The first content came."""
+        trail = self._trail
         self.first_token = self.elapsed
-        self._ledger.answering(self.lease)
+        trail.first_token = time.monotonic() - trail.started
+        self._ledger.answering(self.lease, trail.call_id)
 
     def answered(self) -> None:
         """A real answer, accepted by the caller."""
         self._settled = True
-        attempt = self._record("answered", None)
-        self._ledger.answered(self.lease, attempt, counted=self.request.counted)
+        self._ledger.answered(self.lease, self._record("answered", None))
 
     def rejected(self, reason: str) -> None:
         """The caller's own code turned the answer down, or raised; the provider did nothing wrong."""
@@ -146,41 +169,32 @@ class PendingAttempt:
     def connected(self, cured: frozenset[K]) -> None:
         """A connection was made, which is all that was asked; it cures these kinds."""
         self._settled = True
-        self._ledger.reconnected(self.lease, cured)
-        attempt = self._record("answered", None)
-        self._ledger.released(self.lease, attempt, counted=self.request.counted)
+        self._ledger.reconnected(self.lease, self._record("answered", None), cured)
 
     def unproven(self, kind: K, reason: str) -> None:
         """It failed, but that is no reason to leave the deployment alone."""
         self._settled = True
         self.failure = Failure(kind, reason, self.exchange.status)
-        attempt = self._record("failed", self.failure)
-        self._ledger.released(self.lease, attempt, counted=self.request.counted)
+        self._ledger.released(self.lease, self._record("failed", self.failure))
 
     def _cancelled(self, reason: str = "caller went away") -> None:
         self._settled = True
         failure = Failure(K.CANCELLED, reason, self.exchange.status)
-        attempt = self._record("cancelled", failure)
-        if self.first_token is not None:
-            self._ledger.recovered(self.lease)  # it was answering
-        self._ledger.released(self.lease, attempt, counted=self.request.counted)
+        answering = self.first_token is not None
+        self._ledger.released(self.lease, self._record("cancelled", failure), recovered=answering)
 
     def _failed(self, failure: Failure, error: Exception | None) -> None:
         self._settled = True
         self.failure = failure
         self._trail.cause = _foreign(error)
-        attempt = self._record("failed", failure)
-        if attempt.stale or not attempt.sent:
-            self._ledger.released(self.lease, attempt, counted=self.request.counted)
-            return
-        self._ledger.failed(
-            self.lease,
-            attempt,
-            overridden=self.model != self.deployment.model,
-            counted=self.request.counted,
-        )
+        end = self._record("failed", failure)
+        if end.attempt.stale or not end.attempt.sent:
+            self._ledger.released(self.lease, end)
+        else:
+            overridden = self.model != self.deployment.model
+            self._ledger.failed(self.lease, end, overridden=overridden)
 
-    def _record(self, outcome: Outcome, failure: Failure | None) -> Attempt:
+    def _record(self, outcome: Outcome, failure: Failure | None) -> AttemptEnded:
         exchange = self.exchange
         attempt = Attempt(
             provider=self.deployment.provider,
@@ -200,10 +214,28 @@ class PendingAttempt:
             stale=outcome == "failed" and exchange.stale,
             adapted=tuple(self.adapted),
         )
-        if self.adapted:
-            self._ledger.adapted(attempt)
-        self._trail.attempts.append(attempt)
-        return attempt
+        request, trail, heard = self.request, self._trail, self.heard
+        trail.attempts.append(attempt)
+        trail.ended = AttemptEnded(
+            trail.call_id,
+            request.operation,
+            request.stream,
+            self._upstream,
+            attempt,
+            response_model=None if heard is None else self._vetted(heard.upstream_model),
+            response_id=None if heard is None else self._vetted(heard.upstream_id),
+            finish_reason=None if heard is None else heard.finish_reason,
+            requests=exchange.requests,
+            connections_opened=exchange.opened,
+            connections_reused=exchange.kept,
+        )
+        return trail.ended
+
+    def _vetted(self, text: str | None) -> str | None:
+        """An upstream's name or id, unless it could be an echo of the key."""
+        if text is None or not is_plain(text):
+            return None
+        return None if self._engine.echoes_key(self.deployment, text) else text
 
     # -- what a failure was ----------------------------------------------------------------------
 

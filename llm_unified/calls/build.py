@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from llm_unified.calls.collector import collector_frozen
-from llm_unified.response import Attempt
+from llm_unified.observe.publisher import Publisher
 from llm_unified.settings import Settings
 
 if TYPE_CHECKING:  # loading them is what is done here
@@ -53,8 +52,8 @@ def build_engine(settings: Settings) -> Engine:
         return engine
 
 
-def build_dispatcher(settings: Settings, on_attempt: Callable[[Attempt, bool], None]) -> Dispatcher:
-    """What carries out a service's calls; ``on_attempt`` as for `Dispatcher`.
+def build_dispatcher(settings: Settings, publisher: Publisher) -> Dispatcher:
+    """What carries out a service's calls.
 
     Raises:
         ConfigurationError: as `build_engine`.
@@ -63,4 +62,4 @@ def build_dispatcher(settings: Settings, on_attempt: Callable[[Attempt, bool], N
         from llm_unified.calls.dispatcher import Dispatcher
         from llm_unified.wire.connections import Connections
 
-        return Dispatcher(build_engine(settings), Connections(), on_attempt=on_attempt)
+        return Dispatcher(build_engine(settings), Connections(), publisher=publisher)

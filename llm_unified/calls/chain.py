@@ -18,6 +18,8 @@ from llm_unified.engine.engine import Engine
 from llm_unified.errors import AllProvidersFailedError, ServiceClosedError
 from llm_unified.failures.classify import Failure
 from llm_unified.failures.table import KEY_KINDS, TRANSIENT
+from llm_unified.observe.events import FellBack
+from llm_unified.observe.publisher import Publisher
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
@@ -66,10 +68,18 @@ class Chain:
         self.pools = pools
         self._rotation, self._ledger = rotation, ledger
         self._sleep, self._closed, self._superseded = sleep, closed, superseded
+        self.meant = engine.meant(first, request.model)
+        """Whom the call is for, as events name it."""
+        self._at = first
         self._order: tuple[str, ...] = ()
         self._soonest: str | None = None
         self._last_resort = False
         self._result: Any = None
+
+    @property
+    def publisher(self) -> Publisher:
+        """Who says what happens."""
+        return self._ledger.publisher
 
     async def run(self, work: Work) -> Any:
         """What ``work`` returned for the attempt that answered.
@@ -218,8 +228,25 @@ class Chain:
         if seconds <= 0.0:
             lease.released()
             raise self._nobody()
+        if provider != self._at:
+            self._fell_back(provider)
         return PendingAttempt(
             request, trail, lease, self._ledger, self.engine, seconds=seconds, own_limit=own_limit
+        )
+
+    def _fell_back(self, provider: str) -> None:
+        request, trail, source = self.request, self.trail, self._at
+        kinds = [a.kind for a in trail.attempts if a.provider == source]
+        self._at = provider
+        self.publisher.publish(
+            FellBack(
+                trail.call_id,
+                request.operation,
+                request.stream,
+                source,
+                provider,
+                kinds[-1] if kinds else None,
+            )
         )
 
     def _seconds(self, provider: str) -> tuple[float, bool]:

@@ -31,7 +31,7 @@ async def complete(chain: Chain) -> LLMResponse:
     async def work(attempt: PendingAttempt, fresh: bool) -> LLMResponse:
         async with attempt.limit():
             incoming = await opened(chain, attempt, fresh=fresh)
-            assembly = Assembly(attempt.deployment.provider, attempt.model)
+            attempt.heard = assembly = Assembly(attempt.deployment.provider, attempt.model)
             assembly.add(await incoming.whole())
             response = finished(chain, attempt, assembly)
             await accepted(attempt, response)
@@ -39,7 +39,8 @@ async def complete(chain: Chain) -> LLMResponse:
         return response
 
     response: LLMResponse = await chain.run(work)
-    return replace(response, attempts=tuple(chain.trail.attempts))
+    trail = chain.trail
+    return replace(response, attempts=tuple(trail.attempts), call_id=trail.call_id)
 
 
 async def embed(chain: Chain) -> Embedding:
@@ -52,18 +53,19 @@ async def embed(chain: Chain) -> Embedding:
     batches = batched(chain.request.messages)
 
     async def work(attempt: PendingAttempt, fresh: bool) -> Embedding:
-        vectors = Vectors()
+        attempt.heard = vectors = Vectors()
         async with attempt.limit():
             for texts in batches:
-                data = await chain.engine.embed(
-                    attempt.deployment,
-                    attempt.model,
-                    texts,
-                    json_copy(chain.request.params, "extra"),
-                    exchange=attempt.exchange,
-                    pool=chain.engine.pool(attempt.deployment, chain.pools),
-                    fresh=fresh,
-                )
+                with attempt.sending:
+                    data = await chain.engine.embed(
+                        attempt.deployment,
+                        attempt.model,
+                        texts,
+                        json_copy(chain.request.params, "extra"),
+                        exchange=attempt.exchange,
+                        pool=chain.engine.pool(attempt.deployment, chain.pools),
+                        fresh=fresh,
+                    )
                 try:
                     vectors.add(data, count=len(texts))
                 finally:  # what was sent was paid for
@@ -78,7 +80,8 @@ async def embed(chain: Chain) -> Embedding:
         )
 
     found: Embedding = await chain.run(work)
-    return replace(found, attempts=tuple(chain.trail.attempts))
+    trail = chain.trail
+    return replace(found, attempts=tuple(trail.attempts), call_id=trail.call_id)
 
 
 async def opened(chain: Chain, attempt: PendingAttempt, *, fresh: bool) -> Incoming:
@@ -87,17 +90,18 @@ async def opened(chain: Chain, attempt: PendingAttempt, *, fresh: bool) -> Incom
     Translations change what they are given, and the next provider needs it as it was: each gets its own.
     """
     request = chain.request
-    attempt.incoming = incoming = await chain.engine.open(
-        attempt.deployment,
-        attempt.model,
-        json_copy(request.messages, "messages"),
-        json_copy(request.params, "parameters"),
-        stream=request.stream,
-        exchange=attempt.exchange,
-        pool=chain.engine.pool(attempt.deployment, chain.pools),
-        fresh=fresh,
-        notes=attempt.adapted,
-    )
+    with attempt.sending:
+        attempt.incoming = incoming = await chain.engine.open(
+            attempt.deployment,
+            attempt.model,
+            json_copy(request.messages, "messages"),
+            json_copy(request.params, "parameters"),
+            stream=request.stream,
+            exchange=attempt.exchange,
+            pool=chain.engine.pool(attempt.deployment, chain.pools),
+            fresh=fresh,
+            notes=attempt.adapted,
+        )
     return incoming
 
 

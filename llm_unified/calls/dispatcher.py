@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from llm_unified.calls.chain import Chain
-from llm_unified.calls.ledger import Ledger
+from llm_unified.calls.ledger import Ledger, tell_news
 from llm_unified.calls.request import Asked
 from llm_unified.engine.engine import Engine
 from llm_unified.forksafe import ForkSafeLock, after_fork
+from llm_unified.observe.publisher import Publisher
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.rotation import Rotation
-from llm_unified.response import Attempt
 from llm_unified.settings import Settings
 from llm_unified.wire.connections import Connections
 from llm_unified.wire.transport import ConnectionPool
@@ -31,11 +32,10 @@ class Dispatcher:
         engine: Engine,
         connections: Connections[ConnectionPool],
         *,
-        on_attempt: Callable[[Attempt, bool], None],
+        publisher: Publisher,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``on_attempt`` is called inline with each attempt and whether it was a user's."""
         self.engine = engine
         self.connections = connections
         self.rotation = Rotation(
@@ -43,8 +43,9 @@ class Dispatcher:
             threshold=engine.settings.failure_threshold,
             cooldown=engine.settings.cooldown,
             clock=clock,
+            elsewhere=functools.partial(tell_news, publisher),
         )
-        self.ledger = Ledger(self.rotation, _fleet(engine.settings), on_attempt)
+        self.ledger = Ledger(self.rotation, _fleet(engine.settings), publisher)
         self._sleep = sleep
         self._lock = ForkSafeLock()
         self._closed = False

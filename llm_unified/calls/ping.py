@@ -92,17 +92,19 @@ async def _ask(
 async def _complete(dispatcher: Dispatcher, attempt: PendingAttempt, *, fresh: bool) -> None:
     deployment, engine = attempt.deployment, dispatcher.engine
     async with attempt.limit():
-        attempt.incoming = incoming = await engine.open(
-            deployment,
-            attempt.model,
-            [dict(message) for message in _PING],
-            dict(attempt.request.params),
-            stream=False,
-            exchange=attempt.exchange,
-            pool=await dispatcher.pool_of(deployment),
-            fresh=fresh,
-        )
-        assembly = Assembly(deployment.provider, attempt.model)
+        pool = await dispatcher.pool_of(deployment)
+        with attempt.sending:
+            attempt.incoming = incoming = await engine.open(
+                deployment,
+                attempt.model,
+                [dict(message) for message in _PING],
+                dict(attempt.request.params),
+                stream=False,
+                exchange=attempt.exchange,
+                pool=pool,
+                fresh=fresh,
+            )
+        attempt.heard = assembly = Assembly(deployment.provider, attempt.model)
         assembly.add(await incoming.whole())
     attempt.usage = assembly.usage
     attempt.answered()
@@ -116,7 +118,8 @@ async def _list_models(dispatcher: Dispatcher, attempt: PendingAttempt, *, fresh
     _, url, headers = models_request(deployment.row.protocol, engine.params_of(deployment))
     try:
         async with attempt.limit():
-            reply = await pool.send(get(url, headers), exchange, fresh=fresh)
+            with attempt.sending:
+                reply = await pool.send(get(url, headers), exchange, fresh=fresh)
             await reply.aclose()
     except WireError:
         if exchange.status is None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from llm_unified.errors import BadRequestError
+from llm_unified.observe.events import AttemptEnded, Operation
 from llm_unified.pool.deployments import Deployment
 from llm_unified.response import Attempt, LLMResponse
 from llm_unified.settings import Settings
 
 __all__ = ["Asked", "Operation", "Request", "Trail", "json_copy"]
 
-Operation = Literal["chat", "embeddings", "ping"]
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _DEEPEST: Final = 100
 """Levels of nesting in messages and parameters; vendors' own limits are far below."""
@@ -64,6 +65,12 @@ class Trail:
     """Seconds for the whole call."""
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
+    call_id: str = field(default_factory=lambda: os.urandom(8).hex())
+    """Ours, for events, logs, spans and errors of this call."""
+    first_token: float | None = None
+    """Seconds from its beginning until a stream's first content."""
+    ended: AttemptEnded | None = None
+    """The last attempt, as it was published."""
     cause: BaseException | None = None
     """The foreign exception behind the last failure, if there is one."""
     credentials: set[str] = field(default_factory=set)

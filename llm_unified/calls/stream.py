@@ -31,7 +31,7 @@ class LiveStream:
 
     def __init__(self, chain: Chain, attempt: PendingAttempt) -> None:
         self._chain, self._attempt = chain, attempt
-        self._assembly = Assembly(attempt.deployment.provider, attempt.model)
+        attempt.heard = self._assembly = Assembly(attempt.deployment.provider, attempt.model)
         self._idle = chain.limits.idle(attempt.deployment.provider)
         self._batches: AsyncIterator[list[Piece]] | None = None
         self._ready: list[StreamChunk] = []
@@ -154,7 +154,8 @@ class LiveStream:
         async with asyncio.timeout(max(0.0, self._chain.trail.remaining)):
             await accepted(attempt, response)
         attempt.answered()
-        self._response = replace(response, attempts=tuple(self._chain.trail.attempts))
+        trail = self._chain.trail
+        self._response = replace(response, attempts=tuple(trail.attempts), call_id=trail.call_id)
 
     def result(self) -> LLMResponse:
         """How it ended, to be asked behind the block: an error raised in it would drag its frames along.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from llm_unified.engine.pieces import AnswerError
+from llm_unified.engine.pieces import AnswerError, optional_text
 from llm_unified.engine.usage import openai_usage
 from llm_unified.failures.envelope import of_event
 from llm_unified.response import FailureKind as K
@@ -45,6 +45,9 @@ class Vectors:
 
     def __init__(self) -> None:
         self.rows: list[tuple[float, ...]] = []
+        self.upstream_model: str | None = None
+        self.upstream_id: str | None = None
+        self.finish_reason: str | None = None
         self.usage: Usage | None = None
         """All answers' together; ``None`` as soon as one did not count."""
 
@@ -56,6 +59,8 @@ class Vectors:
         """
         usage = openai_usage(data.get("usage")) if isinstance(data, dict) else None
         self.usage = _sum(self.usage, usage) if self.rows else usage
+        if self.upstream_model is None and isinstance(data, dict):
+            self.upstream_model = optional_text(data.get("model"))
         rows = data.get("data") if isinstance(data, dict) else None
         if not isinstance(rows, list) or not rows:
             raise AnswerError("no embeddings", error=of_event(data))
@@ -75,14 +80,7 @@ class Vectors:
 
 
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
-    if one is None or other is None:
-        return None
-    return Usage(
-        one.prompt_tokens + other.prompt_tokens,
-        one.completion_tokens + other.completion_tokens,
-        one.total_tokens + other.total_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-    )
+    return None if one is None or other is None else one + other
 
 
 def _vector(value: Any) -> tuple[float, ...]:

@@ -90,6 +90,8 @@ async def by_completion(
         client = client_over(vendor, deployment_params, pool, exchange)
     else:
         exchange.requests += 1
+        if exchange.carried:
+            params["extra_headers"] = {**exchange.carried, **(params.get("extra_headers") or {})}
     with _classified(exchange), quiet():
         result = await litellm.acompletion(
             **deployment_params,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llm_unified.engine.catalog import Catalog
@@ -16,10 +17,11 @@ from llm_unified.engine.router import FallbackRouter
 from llm_unified.engine.translate import Plan
 from llm_unified.engine.warmup import warm_up
 from llm_unified.pool.deployments import Deployment, build_model_list, plan
+from llm_unified.pool.upstream import Upstream, upstream_of
 from llm_unified.response import Usage
 from llm_unified.settings import Settings
 from llm_unified.vendors import Adapted, Adapter, CannotAdaptError, taken, vendor_of
-from llm_unified.wire.exchange import Exchange
+from llm_unified.wire.exchange import Exchange, SecretHeaders
 from llm_unified.wire.transport import ConnectionPool
 
 __all__ = ["Engine", "RefusedLocallyError"]
@@ -48,6 +50,17 @@ class Engine:
         model_list = build_model_list(settings, local=local)
         self._catalog = Catalog(model_list)
         self._keys = {d.id: self._catalog.identity(d, settings) for d in self.deployments.values()}
+        self._secrets = {
+            d.id: SecretHeaders({"key": str(self.params_of(d).get("api_key", ""))})
+            for d in self.deployments.values()
+        }
+        self._upstreams = {
+            d.id: upstream_of(d, self.params_of(d).get("api_base"))
+            for d in self.deployments.values()
+        }
+        self._firsts: dict[str, Upstream] = {}
+        for upstream in self._upstreams.values():
+            self._firsts.setdefault(upstream.provider, upstream)
         self._adapters: dict[tuple[str, str], Adapter | None] = {}
         self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
         self._router = FallbackRouter(model_list)
@@ -63,6 +76,20 @@ class Engine:
     def params_of(self, deployment: Deployment) -> dict[str, Any]:
         """LiteLLM's parameters of a deployment. The key is in clear in them."""
         return self._catalog.params(deployment, deployment.model)
+
+    def upstream(self, deployment: Deployment, model: str) -> Upstream:
+        """Who is asked, as events name it."""
+        found = self._upstreams[deployment.id]
+        return found if model == found.model else replace(found, model=model)
+
+    def meant(self, provider: str, model: str | None) -> Upstream:
+        """The first deployment of this provider, asked for ``model`` (``None``: its own)."""
+        found = self._firsts[provider]
+        return found if model in (None, found.model) else replace(found, model=model)
+
+    def echoes_key(self, deployment: Deployment, text: str) -> bool:
+        """Whether ``text`` holds a run of characters of this deployment's key."""
+        return self._secrets[deployment.id].echoed_in(text)
 
     @property
     def connection_keys(self) -> frozenset[str]:

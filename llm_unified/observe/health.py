@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.forksafe import ForkSafeLock
+from llm_unified.observe.events import AttemptEnded
 from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
 
@@ -113,9 +114,13 @@ class Health:
             for name in providers:
                 self._providers.setdefault(name, _Provider())
 
+    def take(self, event: AttemptEnded) -> None:
+        """Take one event."""
+        self.note(event.attempt, ping=event.operation == "ping")
+
     def note(self, attempt: Attempt, *, ping: bool) -> None:
-        """Take one attempt whose verdict is known; a stale one says nothing about the provider."""
-        if attempt.stale:
+        """Take one attempt; one that sent nothing, or a stale one, says nothing about the provider."""
+        if attempt.stale or not attempt.sent:
             return
         alive = is_alive(attempt)
         cancelled = attempt.outcome == "cancelled"

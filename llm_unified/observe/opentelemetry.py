@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from llm_unified.errors import ConfigurationError
-from llm_unified.observe.book import Source
+from llm_unified.observe.events import AttemptEnded
+from llm_unified.observe.publisher import Source
 from llm_unified.response import Attempt
 
 __all__ = ["export_opentelemetry"]
@@ -34,7 +35,10 @@ def export_opentelemetry(service: Source, tracer_provider: Any = None) -> Callab
         ) from None
     tracer = trace.get_tracer("llm_unified", tracer_provider=tracer_provider)
 
-    def note(attempt: Attempt, users: bool) -> None:
+    def note(event: AttemptEnded) -> None:
+        attempt, users = event.attempt, event.operation != "ping"
+        if not attempt.sent:
+            return
         ended = time.time_ns()
         span = tracer.start_span(
             f"chat {attempt.model}" if users else f"ping {attempt.model}",
@@ -46,7 +50,7 @@ def export_opentelemetry(service: Source, tracer_provider: Any = None) -> Callab
             span.set_status(trace.StatusCode.ERROR, attempt.reason)
         span.end(ended)
 
-    return service.subscribe(note)
+    return service.subscribe(note, only=(AttemptEnded,), inline=True)
 
 
 def _attributes(attempt: Attempt) -> dict[str, Any]:

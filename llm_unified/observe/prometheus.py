@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from llm_unified.errors import ConfigurationError
-from llm_unified.observe.book import Source
-from llm_unified.response import Attempt
+from llm_unified.observe.events import AttemptEnded
+from llm_unified.observe.publisher import Source
 
 __all__ = ["export_prometheus"]
 
@@ -36,7 +36,7 @@ def export_prometheus(service: Source, registry: Any = None) -> Callable[[], Non
     registry = prometheus.REGISTRY if registry is None else registry
     if id(registry) not in _metrics:
         _metrics[id(registry)] = _Metrics(prometheus, registry)
-    return service.subscribe(_metrics[id(registry)].note)
+    return service.subscribe(_metrics[id(registry)].note, only=(AttemptEnded,), inline=True)
 
 
 class _Metrics:
@@ -60,7 +60,10 @@ class _Metrics:
         )
         self._cost = counter("cost_usd", "US dollars, where the price is known", "provider")
 
-    def note(self, attempt: Attempt, users: bool) -> None:
+    def note(self, event: AttemptEnded) -> None:
+        attempt, users = event.attempt, event.operation != "ping"
+        if not attempt.sent:
+            return
         provider, kind = attempt.provider, str(attempt.kind or "")
         ping = str(not users).lower()
         self._attempts.labels(provider, attempt.deployment, attempt.outcome, kind, ping).inc()

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_unified.forksafe import ForkSafeLock
+from llm_unified.observe.events import AttemptEnded, CallEnded, CallStarted, Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llm_unified.response import Attempt
 
-__all__ = ["Histogram", "Stats"]
+__all__ = ["Histogram", "Statistics"]
 
 _GROWTH: Final = 1.15
 _FIRST: Final = 0.001
@@ -73,7 +74,7 @@ class _Provider:
     cost_usd: float = 0.0
 
 
-class Stats:
+class Statistics:
     """Thread-safe counters per provider and per deployment."""
 
     def __init__(self, providers: Sequence[str]) -> None:
@@ -91,7 +92,16 @@ class Stats:
             for name in providers:
                 self._providers.setdefault(name, _Provider())
 
-    def attempt(self, attempt: Attempt) -> None:
+    def note(self, event: Event) -> None:
+        """Take one event."""
+        if isinstance(event, CallStarted):
+            self._started()
+        elif isinstance(event, CallEnded):
+            self._ended(event)
+        elif isinstance(event, AttemptEnded) and event.operation != "ping" and event.attempt.sent:
+            self._attempt(event.attempt)
+
+    def _attempt(self, attempt: Attempt) -> None:
         """Count one attempt whose verdict is known."""
         with self._lock:
             entry = self._providers.setdefault(attempt.provider, _Provider())
@@ -110,18 +120,16 @@ class Stats:
             if attempt.cost_usd is not None:
                 entry.cost_usd += attempt.cost_usd
 
-    def started(self) -> None:
+    def _started(self) -> None:
         """Count one call of the service."""
         with self._lock:
             self._total += 1
 
-    def answered(self, *, by_fallback: bool) -> None:
+    def _ended(self, event: CallEnded) -> None:
         with self._lock:
-            self._fallbacks += by_fallback
-
-    def failed(self, *, cancelled: bool = False) -> None:
-        with self._lock:
-            if cancelled:
+            if event.outcome == "answered":
+                self._fallbacks += event.by_fallback
+            elif event.outcome == "cancelled":
                 self._cancelled_calls += 1
             else:
                 self._failed_calls += 1

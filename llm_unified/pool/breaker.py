@@ -12,14 +12,14 @@ been open, and when a probe is handed out; what a request of an earlier epoch sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llm_unified.response import FailureKind
 
-__all__ = ["Breaker", "Hold", "State"]
+__all__ = ["Breaker", "Hold", "Move", "State"]
 
 
 class State(Enum):
@@ -28,6 +28,18 @@ class State(Enum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of a breaker's state."""
+
+    before: State
+    after: State
+    kind: FailureKind | None
+    """Why it is, or was, open."""
+    until: float
+    """The moment from which on a probe may be made."""
 
 
 @dataclass(slots=True)
@@ -49,6 +61,20 @@ class Breaker:
     kind: FailureKind | None = None
     """Why it cools down, or why it last failed."""
     epoch: int = 0
+    position: State = State.CLOSED
+    """What was said of it last: time alone says nothing."""
+    moves: list[Move] = field(default_factory=list)
+    """Changes of ``position`` that are still to be told; whoever holds the lock takes them."""
+
+    def _move(self, to: State) -> None:
+        if to is not self.position:
+            self.moves.append(Move(self.position, to, self.kind, self.until))
+            self.position = to
+
+    def take_moves(self) -> list[Move]:
+        """Those that nobody has told yet."""
+        taken, self.moves = self.moves, []
+        return taken
 
     def state(self, now: float) -> State:
         """Closed, open or half-open."""
@@ -70,6 +96,7 @@ class Breaker:
         if probe:
             self.epoch += 1
             self.probe_until = now + budget
+            self._move(State.HALF_OPEN)
         return Hold(self, self.epoch, probe)
 
     def cool(self, seconds: float, kind: FailureKind, now: float, *, asked_for: bool) -> None:
@@ -84,6 +111,7 @@ class Breaker:
         self.epoch += 1
         self.until, self.kind = now + seconds, kind
         self.needs_probe, self.probe_until = True, 0.0
+        self._move(State.OPEN)
 
     def close(self, now: float, *, forget: bool) -> bool:
         """It answered: close; whether it was open. ``forget``: how often it failed and opened, too.
@@ -99,6 +127,7 @@ class Breaker:
             self.failures = 0
             self.until = self.asked_until = self.probe_until = 0.0
             self.needs_probe = False
+            self._move(State.CLOSED)
         if forget:
             self.failures = self.opened = 0
             self.kind = None

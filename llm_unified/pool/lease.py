@@ -7,20 +7,23 @@ done for a lease that is dropped: its probe is free again when its budget is ove
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from llm_unified.failures.table import FOLLOWS, Effect
+from llm_unified.pool.breaker import State
 from llm_unified.pool.terms import MISCONFIGURED_SECONDS
 from llm_unified.response import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from llm_unified.pool.breaker import Hold
+    from llm_unified.pool.breaker import Hold, Move
     from llm_unified.pool.deployments import Deployment
     from llm_unified.pool.terms import Terms
 
-__all__ = ["Lease"]
+__all__ = ["Lease", "Scope"]
+
+Scope = Literal["endpoint", "key"]
 
 
 class Lease:
@@ -36,6 +39,24 @@ class Lease:
         """Whether this attempt decides if a breaker closes."""
         self._endpoint, self._credential, self._terms = endpoint, credential, terms
         self._settled = False
+
+    @property
+    def moved(self) -> bool:
+        """Whether a breaker changed its state, and nobody has told it."""
+        return bool(self._endpoint.breaker.moves or self._credential.breaker.moves)
+
+    def take_moves(self) -> list[tuple[Scope, Move, float]]:
+        """What is to be told: whose breaker, its change, seconds until a probe may be made."""
+        with self._terms.lock:
+            now = self._terms.clock()
+            return [
+                (scope, move, 0.0 if move.after is State.CLOSED else max(0.0, move.until - now))
+                for scope, hold in self._holds()
+                for move in hold.breaker.take_moves()
+            ]
+
+    def _holds(self) -> tuple[tuple[Scope, Hold], tuple[Scope, Hold]]:
+        return ("endpoint", self._endpoint), ("key", self._credential)
 
     def answering(self) -> bool:
         """The first content of a stream came: an open breaker closes; whether one did.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from llm_unified.failures.table import FOLLOWS, Effect
@@ -22,13 +23,26 @@ from llm_unified.pool.turns import KEY_EFFECTS, cools_down_with, turn_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from llm_unified.pool.breaker import Move
     from llm_unified.pool.deployments import Deployment
-    from llm_unified.pool.lease import Lease
+    from llm_unified.pool.lease import Lease, Scope
     from llm_unified.response import FailureKind
 
-__all__ = ["DeploymentState", "Rotation"]
+__all__ = ["DeploymentState", "News", "Rotation"]
 
 _NEWS_SECONDS: Final = 1.0  # another process's cooldown is news only if longer by more than this
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A deployment cools down because another process found it failing."""
+
+    deployment: Deployment
+    kind: FailureKind
+    seconds: float
+    asked_for: bool
+    scope: Scope
+    moves: tuple[Move, ...]
 
 
 class Rotation:
@@ -42,8 +56,13 @@ class Rotation:
         cooldown: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        elsewhere: Callable[[News], None] = lambda _: None,
     ) -> None:
-        """``threshold``: consecutive failures that open a breaker; ``cooldown``: seconds of the first one."""
+        """``threshold``: consecutive failures that open a breaker; ``cooldown``: seconds of the first one.
+
+        ``elsewhere`` is told what `cooldown_elsewhere` changed.
+        """
+        self._elsewhere = elsewhere
         self._terms = Terms(threshold, cooldown, clock, chance)
         self._standing = Standing()
         self._turns: dict[str, tuple[Deployment, ...]] = {}
@@ -220,6 +239,9 @@ class Rotation:
             else:
                 breaker.open(seconds, kind, now)
                 breaker.asked_until = now + seconds if asked_for else 0.0
+            moves = breaker.take_moves()
+        scope: Scope = "key" if breaker is credential else "endpoint"
+        self._elsewhere(News(deployment, kind, seconds, asked_for, scope, tuple(moves)))
 
     def affected(self, deployment: Deployment, kind: FailureKind | None) -> list[Deployment]:
         """All that cool down together because of ``kind`` (``None``: of any), this one included."""

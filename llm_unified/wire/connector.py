@@ -144,6 +144,10 @@ class Connector(aiohttp.TCPConnector):
                 continue
             watch.begin(connection, exchange)
             exchange.reused = reused
+            if reused:
+                exchange.kept += 1
+            else:
+                exchange.opened += 1
             return connection
 
     def abandon(self) -> None:

@@ -17,7 +17,7 @@ import yarl
 from llm_unified.failures.envelope import VendorError
 from llm_unified.response import FailureKind
 
-__all__ = ["Exchange", "HttpRequest", "SecretHeaders", "WireError"]
+__all__ = ["Exchange", "HttpRequest", "SecretHeaders", "WireError", "is_plain"]
 
 _READ: Final = frozenset(
     {
@@ -33,6 +33,7 @@ _READ_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-")
 _REQUEST_IDS: Final = ("x-request-id", "request-id", "apim-request-id", "x-groq-id")
 _MAX_VALUE_CHARS: Final = 256
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z", re.ASCII)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z", re.ASCII)
 _WINDOW_CHARS: Final = 8
 _WINDOW_STEP: Final = 4
 """Together they find every run of 11 characters that a request id shares with a credential."""
@@ -86,6 +87,12 @@ class Exchange:
     """Requests handed to a connection, redirects included."""
     reused: bool = False
     """It went over a connection that had carried another before."""
+    opened: int = 0
+    """Connections made for it."""
+    kept: int = 0
+    """Connections that it took over from another, the times that it did."""
+    carried: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers of the caller's trace, sent along (``traceparent``)."""
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Lower-case names; only those that are read: type, Retry-After, rate limits."""
@@ -146,6 +153,11 @@ def _key(name: str) -> str:
     key = name.lower()
     known = key in _READ or key in _REQUEST_IDS or key.startswith(_READ_PREFIXES)
     return key if known else ""
+
+
+def is_plain(text: str) -> bool:
+    """Whether it is an identifier, and not too long for one."""
+    return _IDENTIFIER.match(text) is not None
 
 
 def _echoes(value: str, request: HttpRequest) -> bool:

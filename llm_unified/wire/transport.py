@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import re
 import ssl as tls
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
@@ -43,6 +44,8 @@ _LARGE_BODY_BYTES: Final = 1024 * 1024
 """From here on aiohttp wants a file, which it sends in pieces."""
 _STREAM_BUFFER_BYTES: Final = 64 * 1024
 """Twice as much may wait for a slow reader."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
+_VALUE: Final = re.compile(r"[\x20-\x7e]{1,8192}\Z", re.ASCII)
 _OWN_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -150,7 +153,7 @@ class ConnectionPool:
                 request.method,
                 url,
                 data=body,
-                headers=request.headers.reveal(),
+                headers=_with_carried(request, exchange),
                 allow_redirects=False,
                 middlewares=None if request.method == "POST" else (_send_once,),
                 read_bufsize=_STREAM_BUFFER_BYTES if sending.stream else None,
@@ -225,6 +228,22 @@ class ConnectionPool:
         for session in (self._kept, self._burst):
             if isinstance(session.connector, Connector):
                 session.connector.abandon()
+
+
+def _with_carried(request: HttpRequest, exchange: Exchange) -> Mapping[str, str]:
+    """The request's headers, and behind them those of the caller's trace that can be sent as they are."""
+    own = request.headers.reveal()
+    if not exchange.carried:
+        return own
+    taken = {name.lower() for name in own}
+    return {
+        **own,
+        **{
+            name: value
+            for name, value in exchange.carried.items()
+            if name.lower() not in taken and _NAME.match(name) and _VALUE.match(value)
+        },
+    }
 
 
 def _session(

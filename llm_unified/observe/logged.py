@@ -1,0 +1,126 @@
+"""Events as log lines: the names and fields of docs/logs.md. Never content, never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final
+
+from llm_unified.errors import LLMError
+from llm_unified.logs import Level, log
+from llm_unified.observe import events as e
+from llm_unified.response import Attempt
+
+__all__ = ["LOGGED", "write_log"]
+
+
+def write_log(event: e.Event) -> None:
+    """Log what is worth a line."""
+    _WRITERS[type(event)](event)
+
+
+def _attempt_ended(event: e.AttemptEnded) -> None:
+    attempt = event.attempt
+    if attempt.adapted:
+        log(
+            "debug",
+            "request_adapted",
+            call_id=event.call_id,
+            **_who(attempt),
+            changes="; ".join(attempt.adapted),
+        )
+    failed = attempt.outcome == "failed" and attempt.sent and not attempt.stale
+    if (failed and event.operation != "ping" and not event.misconfigured) or (
+        failed and event.cooldown_seconds and not event.misconfigured
+    ):
+        _failed("warning", "attempt_failed", event, attempt, event.cooldown_seconds)
+
+
+def _misconfigured(event: e.Misconfigured | e.QuotaSpent) -> None:
+    attempt, cooldown = event.attempt, event.cooldown_seconds
+    _failed("error", "provider_misconfigured", event, attempt, cooldown)
+
+
+def _failed(
+    level: Level,
+    name: str,
+    event: e.AttemptEnded | e.Misconfigured | e.QuotaSpent,
+    attempt: Attempt,
+    cooldown: float,
+) -> None:
+    log(
+        level,
+        name,
+        call_id=event.call_id,
+        **_who(attempt),
+        kind=str(attempt.kind),
+        status=attempt.status,
+        reason=attempt.reason,
+        seconds=round(attempt.seconds, 4),
+        cooldown_seconds=round(cooldown, 3),
+    )
+
+
+def _breaker_changed(event: e.BreakerChanged) -> None:
+    log(
+        "warning" if event.after == "open" else "info",
+        "breaker_changed",
+        call_id=event.call_id,
+        provider=event.provider,
+        deployment=event.deployment,
+        scope=event.scope,
+        before=event.before,
+        after=event.after,
+        kind=None if event.kind is None else str(event.kind),
+        seconds=round(event.seconds, 3),
+    )
+
+
+def _reloaded(event: e.Reloaded) -> None:
+    log("info", "reloaded", chain=list(event.chain), pool_size=event.pool_size)
+
+
+def _call_ended(event: e.CallEnded) -> None:
+    if event.outcome == "answered" and event.by_fallback:
+        # While the first cools down nothing new happens, call after call.
+        log(
+            "warning" if len(event.attempts) > 1 else "info",
+            "fallback",
+            call_id=event.call_id,
+            wanted=event.chain[0],
+            answered=event.upstream.provider,
+            attempts=len(event.attempts),
+            seconds=_seconds(event.attempts),
+        )
+    elif event.outcome in ("failed", "interrupted") and isinstance(event.error, LLMError):
+        log(
+            "error",
+            "call_failed",
+            call_id=event.call_id,
+            error=type(event.error).__name__,
+            attempts=[f"{a.deployment} {a.kind or a.outcome}" for a in event.attempts],
+            seconds=_seconds(event.attempts),
+        )
+
+
+def _who(attempt: Attempt) -> dict[str, str]:
+    return {
+        "provider": attempt.provider,
+        "deployment": attempt.deployment,
+        "model": attempt.model,
+    }
+
+
+def _seconds(attempts: Sequence[Attempt]) -> float:
+    return round(sum(a.seconds for a in attempts), 4)
+
+
+_WRITERS: Final[dict[type[e.Event], Callable[[Any], None]]] = {
+    e.AttemptEnded: _attempt_ended,
+    e.Misconfigured: _misconfigured,
+    e.QuotaSpent: _misconfigured,
+    e.BreakerChanged: _breaker_changed,
+    e.Reloaded: _reloaded,
+    e.CallEnded: _call_ended,
+}
+LOGGED: Final[Collection[type[e.Event]]] = tuple(_WRITERS)
+"""The types that it wants."""
