@@ -225,6 +225,7 @@ class PendingAttempt:
             response_model=None if heard is None else self._vetted(heard.upstream_model),
             response_id=None if heard is None else self._vetted(heard.upstream_id),
             finish_reason=None if heard is None else heard.finish_reason,
+            chunk_seconds=self.sending.gaps or (),
             requests=exchange.requests,
             connections_opened=exchange.opened,
             connections_reused=exchange.kept,

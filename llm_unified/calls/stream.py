@@ -8,6 +8,7 @@ model thinks aloud is content in this sense: it is shown, and from then on nobod
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import TracebackType
@@ -35,6 +36,8 @@ class LiveStream:
         self._idle = chain.limits.idle(attempt.deployment.provider)
         self._batches: AsyncIterator[list[Piece]] | None = None
         self._ready: list[StreamChunk] = []
+        self._gaps: list[float] | None = None
+        self._latest = 0.0
         self._broken: AnswerError | None = None
         self._response: LLMResponse | None = None
 
@@ -75,6 +78,10 @@ class LiveStream:
         if not self._ready:
             raise self._emptiness()
         attempt.answering()
+        self._latest = time.monotonic()
+        if (gaps := attempt.sending.gaps) is not None:
+            self._gaps = gaps
+            gaps.extend([0.0] * (len(self._ready) - 1))
 
     def _show(self, pieces: list[Piece]) -> None:
         add, ready = self._assembly.add, self._ready
@@ -122,10 +129,19 @@ class LiveStream:
                 return []
             try:
                 self._show(pieces)
+                if self._gaps is not None:
+                    self._note_gap(self._gaps)
             except AnswerError as error:  # what came before it is shown
                 self._broken = error
         shown, self._ready = self._ready, []
         return shown
+
+    def _note_gap(self, gaps: list[float]) -> None:
+        if self._ready:
+            now = time.monotonic()
+            gaps.append(now - self._latest)
+            gaps.extend([0.0] * (len(self._ready) - 1))
+            self._latest = now
 
     async def _next(self) -> list[Piece] | None:
         """The next batch, within the idle limit and the deadline."""

@@ -56,6 +56,8 @@ class Sending:
     """Sent along, e.g. ``traceparent``. They never replace a header of the request itself."""
     scopes: list[AbstractContextManager[object]] = field(default_factory=list)
     """Entered, in the task that sends, until the answer's headers came; left before anybody reads on."""
+    gaps: list[float] | None = None
+    """Set it to a list to get ``AttemptEnded.chunk_seconds``."""
     _entered: list[AbstractContextManager[object]] = field(default_factory=list, repr=False)
 
     def __enter__(self) -> None:
@@ -128,6 +130,9 @@ class AttemptEnded:
     """The upstream's own id of the answer."""
     finish_reason: str | None = None
     """In OpenAI's words."""
+    chunk_seconds: Sequence[float] = field(default=(), repr=False)
+    """Streams, where an inline subscriber asked for it (`Sending.gaps`): for each chunk after the first, how
+    long after the one before it came; 0.0 where both came together."""
     requests: int = 0
     """HTTP requests that it took: redirects, and embeddings in several parts, take more than one."""
     connections_opened: int = 0
