@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the service is built without LiteLLM and aiohttp; the first
     from llm_unified.calls.dispatcher import Dispatcher
     from llm_unified.calls.request import Asked, Request
     from llm_unified.observe.events import Event
+    from llm_unified.observe.figures import ServiceStats
     from llm_unified.observe.health import Health
 
 __all__ = ["AsyncMethods", "Messages", "Tools"]
@@ -182,7 +183,7 @@ class AsyncMethods:
 
     # -- what happened ---------------------------------------------------------------------------
 
-    def get_stats(self) -> dict[str, Any]:
+    def get_stats(self) -> ServiceStats:
         """Counters, exact at the moment a call returned; durations in seconds, costs in US dollars."""
         chain = self.settings.chain
         return {
@@ -191,6 +192,10 @@ class AsyncMethods:
             "pool_size": self.settings.pool_size,
             "stats": self._runtime.statistics.as_dict(),
         }
+
+    def reset_stats(self) -> None:
+        """Count from zero again. What is in flight stays so; what `get_health` knows is kept, too."""
+        self._runtime.statistics.reset()
 
     def get_health(self) -> dict[str, dict[str, Any]]:
         """How each provider of the chain is, from users' requests and pings together; plain data.
@@ -202,9 +207,9 @@ class AsyncMethods:
         off, ``rests_for`` the seconds that it still cools down.
         """
         health = self._runtime.health
-        times = self._runtime.statistics.as_dict()["latency_by_provider"]
+        latency = self._runtime.statistics.latency
         return {
-            name: health.report(name, self._runtime.states(name), times.get(name, {}))
+            name: health.report(name, self._runtime.states(name), latency(name))
             for name in self.settings.chain
         }
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from llm_unified.options import ChatOptions
 from llm_unified.response import Usage
 from llm_unified.service import UnifiedLLMService, get_llm_service
+
+if TYPE_CHECKING:
+    from llm_unified.observe.figures import ServiceStats
 
 __all__ = ["UnifiedLLMClient"]
 
@@ -49,7 +52,7 @@ class UnifiedLLMClient:
             answer["tool_calls"] = response.raw_response["tool_calls"]
         return answer
 
-    def get_stats(self) -> dict[str, Any]:
+    def get_stats(self) -> ServiceStats:
         """As `UnifiedLLMService.get_stats`."""
         return self.service.get_stats()
 

@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING, Final
 from llm_unified.calls.build import build_dispatcher, build_engine, importing
 from llm_unified.errors import ConfigurationError, ServiceClosedError
 from llm_unified.logs import log
-from llm_unified.observe.events import (
-    AttemptEnded,
-    AttemptStarted,
-    CallEnded,
-    CallStarted,
-    Reloaded,
-)
+from llm_unified.observe.events import AttemptEnded, Reloaded
 from llm_unified.observe.health import Health
 from llm_unified.observe.logged import LOGGED, write_log
 from llm_unified.observe.publisher import Publisher
-from llm_unified.observe.stats import Statistics
+from llm_unified.observe.stats import COUNTED, Statistics
 from llm_unified.settings import Settings, load_settings
 from llm_unified.wire.background import BackgroundLoop
 from llm_unified.wire.threads import in_thread
@@ -45,11 +39,7 @@ class Runtime:
         self.statistics = Statistics(settings.chain)
         self.health = Health(settings.chain)
         subscribe = self.publisher.subscribe
-        subscribe(
-            self.statistics.note,
-            only=(CallStarted, AttemptStarted, AttemptEnded, CallEnded),
-            inline=True,
-        )
+        subscribe(self.statistics.take, only=COUNTED, inline=True)
         subscribe(self.health.take, only=(AttemptEnded,), inline=True)
         subscribe(write_log, only=LOGGED, inline=True)
         self.background = BackgroundLoop()

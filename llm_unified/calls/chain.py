@@ -229,23 +229,25 @@ class Chain:
             lease.released()
             raise self._nobody()
         if provider != self._at:
-            self._fell_back(provider)
+            self._fell_back(lease.deployment)
         return PendingAttempt(
             request, trail, lease, self._ledger, self.engine, seconds=seconds, own_limit=own_limit
         )
 
-    def _fell_back(self, provider: str) -> None:
+    def _fell_back(self, target: Deployment) -> None:
         request, trail, source = self.request, self.trail, self._at
-        kinds = [a.kind for a in trail.attempts if a.provider == source]
-        self._at = provider
+        last = next((a for a in reversed(trail.attempts) if a.provider == source), None)
+        self._at = target.provider
         self.publisher.publish(
             FellBack(
                 trail.call_id,
                 request.operation,
                 request.stream,
                 source,
-                provider,
-                kinds[-1] if kinds else None,
+                target.provider,
+                None if last is None else last.deployment,
+                target.id,
+                None if last is None else last.kind,
             )
         )
 

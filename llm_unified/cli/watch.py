@@ -70,7 +70,8 @@ async def _row(service: UnifiedLLMService, name: str, tokens: int, limit: float)
     attempt = None if isinstance(outcome, LLMError) else outcome
     up = attempt is not None and answers(attempt)
     first = (attempt.first_token_seconds or attempt.seconds) if attempt else None
-    median = stats["latency_by_provider"].get(name, {}).get("p50")
+    latency = stats["latency_by_provider"].get(name)
+    median = None if latency is None else latency["p50"]
     return {
         "up": up,
         "health": health.get("status", "healthy" if up else "unhealthy"),

@@ -150,6 +150,9 @@ class FellBack:
     """Who is not asked, or not asked again."""
     target: str
     """Who is asked now."""
+    source_deployment: str | None
+    """The one of ``source`` that was asked last; ``None``: none was."""
+    target_deployment: str
     kind: FailureKind | None
     """How ``source`` failed; ``None``: it cooled down and was not asked."""
 

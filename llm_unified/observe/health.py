@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import Any, Final
 from llm_unified.failures.table import FOLLOWS, Effect
 from llm_unified.forksafe import ForkSafeLock
 from llm_unified.observe.events import AttemptEnded
+from llm_unified.observe.figures import Seconds
 from llm_unified.pool.standing import DeploymentState
 from llm_unified.response import Attempt, FailureKind
 
@@ -156,7 +157,7 @@ class Health:
         self,
         provider: str,
         states: Collection[DeploymentState],
-        seconds: Mapping[str, float | None],
+        seconds: Seconds,
     ) -> dict[str, Any]:
         """All that is known of one provider, as plain data; ``seconds``: its latencies."""
         best = min(states, key=lambda s: (s.cooldown_seconds, s.half_open), default=None)
@@ -167,8 +168,8 @@ class Health:
             "rests_for": 0.0 if best is None else best.cooldown_seconds,
             "last_failure": None if kind is None else kind.value,
             "seconds_since_failure": ago,
-            "p50_seconds": seconds.get("p50"),
-            "p95_seconds": seconds.get("p95"),
+            "p50_seconds": seconds["p50"],
+            "p95_seconds": seconds["p95"],
             "pings": self.pings(provider),
             "copies": {
                 state.deployment.id: {

@@ -1,161 +1,162 @@
 """Counters of one service: exact at the moment a call returns, and nobody else's.
 
-Fed inline by the engine, once per attempt and once per call. ``requests - errors = answers`` holds per
-provider at any time between calls, because both sides of an attempt are written when its verdict is known.
+An inline subscriber. ``requests - errors = answers`` holds per provider at any time between calls, because both
+sides of an attempt are written when its verdict is known.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from llm_unified.forksafe import ForkSafeLock
-from llm_unified.observe.events import AttemptEnded, CallEnded, CallStarted, Event
+from llm_unified.observe.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    FellBack,
+    Upstream,
+)
+from llm_unified.observe.figures import Seconds, Stats
+from llm_unified.observe.histogram import Histogram
+from llm_unified.observe.tally import Tally
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+__all__ = ["COUNTED", "Counted", "Statistics"]
 
-    from llm_unified.response import Attempt
-
-__all__ = ["Histogram", "Statistics"]
-
-_GROWTH: Final = 1.15
-_FIRST: Final = 0.001
-_BUCKETS: Final = 100
-
-
-@dataclass(slots=True)
-class Histogram:
-    """Durations in seconds, in buckets that grow by 15 %: percentiles right to ±7.5 %, in 100 integers."""
-
-    counts: list[int] = field(default_factory=lambda: [0] * (_BUCKETS + 1))
-    total: int = 0
-    sum: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        bucket, edge = 0, _FIRST
-        while seconds > edge and bucket < _BUCKETS:
-            bucket, edge = bucket + 1, edge * _GROWTH
-        self.counts[bucket] += 1
-        self.total += 1
-        self.sum += seconds
-
-    def percentile(self, share: float) -> float | None:
-        """The duration below which ``share`` (0–1) of the samples lie; ``None`` without samples."""
-        if self.total == 0:
-            return None
-        wanted, seen = share * self.total, 0
-        for bucket, count in enumerate(self.counts):
-            seen += count
-            if seen >= wanted and count:
-                upper = _FIRST * _GROWTH**bucket
-                return upper if bucket == 0 else upper / (_GROWTH**0.5)
-        return None  # pragma: no cover - the loop always returns when there are samples
-
-    def as_dict(self) -> dict[str, float | None]:
-        return {
-            "mean": self.sum / self.total if self.total else None,
-            "p50": self.percentile(0.50),
-            "p95": self.percentile(0.95),
-            "p99": self.percentile(0.99),
-        }
-
-
-@dataclass(slots=True)
-class _Provider:
-    requests: int = 0
-    errors: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    seconds: Histogram = field(default_factory=Histogram)
-    first_token: Histogram = field(default_factory=Histogram)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
+COUNTED: Final = (CallStarted, FellBack, AttemptStarted, AttemptEnded, CallEnded)
+"""The types of events that it wants."""
+Counted = CallStarted | FellBack | AttemptStarted | AttemptEnded | CallEnded
 
 
 class Statistics:
-    """Thread-safe counters per provider and per deployment."""
+    """Thread-safe counters of calls, and per provider and deployment."""
 
     def __init__(self, providers: Sequence[str]) -> None:
         self._lock = ForkSafeLock()
-        self._providers = {name: _Provider() for name in providers}
-        self._deployments: Counter[str] = Counter()
-        self._total = 0
-        self._fallbacks = 0
-        self._failed_calls = 0
-        self._cancelled_calls = 0
+        self._names = tuple(providers)
+        self._in_flight = 0
+        self._zero()
+
+    def _zero(self) -> None:
+        self._providers = {name: Tally() for name in self._names}
+        self._deployments: dict[str, Tally] = {}
+        self._total = self._fallbacks = 0
+        self._failed = self._interrupted = self._cancelled = 0
+        self._seconds = Histogram()
 
     def keep(self, providers: Sequence[str]) -> None:
         """After a reload: new providers start at zero, the others keep their counts."""
         with self._lock:
+            self._names = tuple(providers)
             for name in providers:
-                self._providers.setdefault(name, _Provider())
+                self._providers.setdefault(name, Tally())
 
-    def note(self, event: Event) -> None:
-        """Take one event."""
-        if isinstance(event, CallStarted):
-            self._started()
-        elif isinstance(event, CallEnded):
-            self._ended(event)
-        elif isinstance(event, AttemptEnded) and event.operation != "ping" and event.attempt.sent:
-            self._attempt(event.attempt)
-
-    def _attempt(self, attempt: Attempt) -> None:
-        """Count one attempt whose verdict is known."""
+    def reset(self) -> None:
+        """Count from zero again; what is in flight stays so."""
         with self._lock:
-            entry = self._providers.setdefault(attempt.provider, _Provider())
-            entry.requests += 1
-            self._deployments[attempt.deployment] += 1
-            if attempt.kind is None:
-                entry.seconds.add(attempt.seconds)
-                if attempt.first_token_seconds is not None:
-                    entry.first_token.add(attempt.first_token_seconds)
+            flying = [
+                (of, name, tally.in_flight)
+                for of, tallies in enumerate((self._providers, self._deployments))
+                for name, tally in tallies.items()
+                if tally.in_flight
+            ]
+            self._zero()
+            for of, name, count in flying:
+                tallies = self._deployments if of else self._providers
+                tallies.setdefault(name, Tally()).in_flight = count
+
+    def take(self, event: Counted) -> None:
+        """Count one event."""
+        with self._lock:
+            if isinstance(event, AttemptEnded):
+                self._attempt_ended(event)
+            elif isinstance(event, AttemptStarted):
+                self._attempt_started(event)
+            elif isinstance(event, CallEnded):
+                self._call_ended(event)
+            elif isinstance(event, CallStarted):
+                self._total += 1
+                self._in_flight += 1
             else:
-                entry.errors += 1
-                entry.kinds[attempt.kind.value] += 1
-            if attempt.usage is not None:
-                entry.prompt_tokens += attempt.usage.prompt_tokens
-                entry.completion_tokens += attempt.usage.completion_tokens
-            if attempt.cost_usd is not None:
-                entry.cost_usd += attempt.cost_usd
+                self._fell_back(event)
 
-    def _started(self) -> None:
-        """Count one call of the service."""
+    def _of(self, upstream: Upstream) -> tuple[Tally, Tally]:
+        return (
+            _found(self._providers, upstream.provider),
+            _found(self._deployments, upstream.deployment),
+        )
+
+    def _attempt_started(self, event: AttemptStarted) -> None:
+        if event.operation != "ping":
+            for tally in self._of(event.upstream):
+                tally.in_flight += 1
+
+    def _attempt_ended(self, event: AttemptEnded) -> None:
+        users, sent = event.operation != "ping", event.attempt.sent
+        for tally in self._of(event.upstream):
+            tally.in_flight -= users
+            if sent:
+                tally.connected(event)
+                if users:
+                    tally.attempt(event)
+
+    def _fell_back(self, event: FellBack) -> None:
+        _found(self._providers, event.source).fallbacks_out += 1
+        _found(self._providers, event.target).fallbacks_in += 1
+        _found(self._deployments, event.target_deployment).fallbacks_in += 1
+        if event.source_deployment is not None:
+            _found(self._deployments, event.source_deployment).fallbacks_out += 1
+
+    def _call_ended(self, event: CallEnded) -> None:
+        self._in_flight -= 1
+        if event.outcome == "answered":
+            self._fallbacks += event.by_fallback
+            self._seconds.add(event.seconds)
+        elif event.outcome == "cancelled":
+            self._cancelled += 1
+        else:
+            self._failed += 1
+            self._interrupted += event.outcome == "interrupted"
+        sent = [attempt for attempt in event.attempts if attempt.sent]
+        for name in {attempt.provider for attempt in sent}:
+            _found(self._providers, name).calls += 1
+        for name in {attempt.deployment for attempt in sent}:
+            _found(self._deployments, name).calls += 1
+
+    def latency(self, provider: str) -> Seconds:
+        """How long this provider takes to answer."""
         with self._lock:
-            self._total += 1
+            return self._providers.get(provider, Tally()).seconds.as_dict()
 
-    def _ended(self, event: CallEnded) -> None:
-        with self._lock:
-            if event.outcome == "answered":
-                self._fallbacks += event.by_fallback
-            elif event.outcome == "cancelled":
-                self._cancelled_calls += 1
-            else:
-                self._failed_calls += 1
-
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Stats:
         """Plain data; all durations in seconds, all costs in US dollars."""
         with self._lock:
-            entries = self._providers
+            of = self._providers.items()
+            deployments = self._deployments.items()
             return {
                 "total_requests": self._total,
-                "failed_requests": self._failed_calls,
-                "cancelled_requests": self._cancelled_calls,
+                "failed_requests": self._failed,
+                "interrupted_requests": self._interrupted,
+                "cancelled_requests": self._cancelled,
                 "fallback_count": self._fallbacks,
-                "requests_by_provider": {n: e.requests for n, e in entries.items()},
-                "errors_by_provider": {n: e.errors for n, e in entries.items()},
-                "errors_by_kind": {n: dict(e.kinds) for n, e in entries.items()},
-                "requests_by_deployment": dict(self._deployments),
-                "latency_by_provider": {n: e.seconds.as_dict() for n, e in entries.items()},
-                "first_token_by_provider": {n: e.first_token.as_dict() for n, e in entries.items()},
-                "tokens_by_provider": {
-                    n: {
-                        "prompt_tokens": e.prompt_tokens,
-                        "completion_tokens": e.completion_tokens,
-                        "total_tokens": e.prompt_tokens + e.completion_tokens,
-                    }
-                    for n, e in entries.items()
-                },
-                "cost_usd_by_provider": {n: e.cost_usd for n, e in entries.items()},
+                "in_flight": self._in_flight,
+                "requests_by_provider": {n: t.attempts for n, t in of},
+                "errors_by_provider": {n: t.errors for n, t in of},
+                "errors_by_kind": {n: dict(t.kinds) for n, t in of},
+                "requests_by_deployment": {n: t.attempts for n, t in deployments if t.attempts},
+                "latency_by_provider": {n: t.seconds.as_dict() for n, t in of},
+                "first_token_by_provider": {n: t.first_token.as_dict() for n, t in of},
+                "tokens_by_provider": {n: t.tokens for n, t in of},
+                "cost_usd_by_provider": {n: t.cost_usd for n, t in of},
+                "latency": self._seconds.as_dict(),
+                "providers": {n: t.as_dict() for n, t in of},
+                "deployments": {n: t.as_dict() for n, t in deployments},
             }
+
+
+def _found(tallies: dict[str, Tally], name: str) -> Tally:
+    found = tallies.get(name)
+    if found is None:
+        found = tallies[name] = Tally()
+    return found

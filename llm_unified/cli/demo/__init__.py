@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack, aclosing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from llm_unified.cli.load import existing
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llm_unified.cli.demo.cast import Cast
     from llm_unified.cli.demo.play import Claim
     from llm_unified.cli.output import Output
+    from llm_unified.observe.figures import ServiceStats
 
 __all__ = ["run"]
 
@@ -49,7 +50,7 @@ def run(out: Output, config: str | None) -> int:
     return 0
 
 
-async def _played(cast: Cast, out: Output) -> tuple[list[Claim], list[dict[str, Any]]]:
+async def _played(cast: Cast, out: Output) -> tuple[list[Claim], list[ServiceStats]]:
     from llm_unified.cli.demo.play import perform
     from llm_unified.service import UnifiedLLMService
 
