@@ -320,13 +320,12 @@ async def test_an_inline_subscriber_may_hang_things_on_the_request(sim: Simulato
 
     async with service_for(sim, "openai") as service:
         service.subscribe(hang, only=(AttemptStarted,), inline=True)
-        async for _ in service.stream_response_async(HELLO):
-            seen.append("chunk")
+        seen += [type(chunk).__name__ async for chunk in service.stream_response_async(HELLO)]
     (request,) = sim.openai.requests
     assert request.headers["x-tenant"] == "blue"
     assert request.api_key == sim.openai.api_key
     assert not {"x-line", "x-smuggled", "x space"} & set(request.headers)
-    assert seen[:3] == ["entered", "left", "chunk"]
+    assert seen[:3] == ["entered", "left", "StreamChunk"]
 
 
 async def test_the_gaps_between_chunks_are_measured_on_request(sim: Simulator) -> None:
