@@ -78,10 +78,7 @@ class LiveStream:
         if not self._ready:
             raise self._emptiness()
         attempt.answering()
-        self._latest = time.monotonic()
-        if (gaps := attempt.sending.gaps) is not None:
-            self._gaps = gaps
-            gaps.extend([0.0] * (len(self._ready) - 1))
+        self._gaps, self._latest = attempt.sending.gaps, time.monotonic()
 
     def _show(self, pieces: list[Piece]) -> None:
         add, ready = self._assembly.add, self._ready
@@ -129,19 +126,14 @@ class LiveStream:
                 return []
             try:
                 self._show(pieces)
-                if self._gaps is not None:
-                    self._note_gap(self._gaps)
+                if self._gaps is not None and self._ready:
+                    now = time.monotonic()
+                    self._gaps.append(now - self._latest)
+                    self._latest = now
             except AnswerError as error:  # what came before it is shown
                 self._broken = error
         shown, self._ready = self._ready, []
         return shown
-
-    def _note_gap(self, gaps: list[float]) -> None:
-        if self._ready:
-            now = time.monotonic()
-            gaps.append(now - self._latest)
-            gaps.extend([0.0] * (len(self._ready) - 1))
-            self._latest = now
 
     async def _next(self) -> list[Piece] | None:
         """The next batch, within the idle limit and the deadline."""

@@ -131,8 +131,8 @@ class AttemptEnded:
     finish_reason: str | None = None
     """In OpenAI's words."""
     chunk_seconds: Sequence[float] = field(default=(), repr=False)
-    """Streams, where an inline subscriber asked for it (`Sending.gaps`): for each chunk after the first, how
-    long after the one before it came; 0.0 where both came together."""
+    """Streams, where an inline subscriber asked for it (`Sending.gaps`): how long after the one before each
+    chunk came, from the second on. Chunks that the network delivered together are one."""
     requests: int = 0
     """HTTP requests that it took: redirects, and embeddings in several parts, take more than one."""
     connections_opened: int = 0

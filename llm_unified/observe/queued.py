@@ -14,6 +14,8 @@ __all__ = ["QUEUED_EVENTS", "Queued"]
 
 QUEUED_EVENTS: Final = 10_000
 """So many may wait for one subscriber; what comes beyond that is dropped for it, and said once in the log."""
+_GATHER_SECONDS: Final = 0.02
+"""So much later than the event a subscriber may hear of it."""
 _IDLE_SECONDS: Final = 10.0
 """Without events the thread ends; the next event starts another."""
 
@@ -34,6 +36,7 @@ class Queued:
     def after_fork(self) -> None:
         """In the child there is no thread."""
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
 
     def put(self, event: object) -> None:
@@ -64,13 +67,20 @@ class Queued:
         """End after what is there; ``wait`` at most so many seconds for that, unless this is its own thread."""
         with self._lock:
             self._ended, thread = True, self._thread
+        self._hurry.set()
         self._events.put(None)
         if wait and thread is not None and thread is not threading.current_thread():
             thread.join(wait)
 
     def _run(self, events: queue.SimpleQueue[Any]) -> None:
         while (event := self._next(events)) is not None:
+            # One waking for all that comes in a moment, and not one for each event.
+            self._hurry.wait(_GATHER_SECONDS)
             self._deliver(event)
+            for _ in range(events.qsize()):
+                if (event := events.get()) is None:
+                    return
+                self._deliver(event)
 
     def _next(self, events: queue.SimpleQueue[Any]) -> Any:
         try:

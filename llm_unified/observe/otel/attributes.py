@@ -7,6 +7,7 @@ from typing import Any
 
 from llm_unified.observe.events import AttemptEnded, CallStarted
 from llm_unified.observe.otel.vocabulary import REQUEST_ATTRIBUTES, Vocabulary
+from llm_unified.response import Usage
 
 __all__ = ["request_attributes", "response_attributes"]
 
@@ -48,37 +49,49 @@ def _output_type(wanted: Any) -> str | None:
 def response_attributes(event: AttemptEnded, vocabulary: Vocabulary) -> dict[str, Any]:
     """Of an attempt's end; a ping's have nothing of ``gen_ai``."""
     attempt = event.attempt
-    found: dict[str, Any] = {
-        "error.type": None if attempt.kind is None else attempt.kind.value,
-        "http.response.status_code": attempt.status,
-        "llm_unified.cost_usd": attempt.cost_usd,
-        "llm_unified.request_id": attempt.request_id,
-        "llm_unified.cooldown_seconds": event.cooldown_seconds or None,
-        "llm_unified.adapted": attempt.adapted or None,
-        "llm_unified.sent": None if attempt.sent else False,
-    }
+    found: dict[str, Any] = {}
+    if attempt.kind is not None:
+        found["error.type"] = attempt.kind.value
+    if attempt.status is not None:
+        found["http.response.status_code"] = attempt.status
+    if attempt.cost_usd is not None:
+        found["llm_unified.cost_usd"] = attempt.cost_usd
+    if attempt.request_id is not None:
+        found["llm_unified.request_id"] = attempt.request_id
+    if event.cooldown_seconds:
+        found["llm_unified.cooldown_seconds"] = event.cooldown_seconds
+    if attempt.adapted:
+        found["llm_unified.adapted"] = attempt.adapted
+    if not attempt.sent:
+        found["llm_unified.sent"] = False
     if event.operation != "ping":
-        found |= _gen_ai(event, vocabulary)
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _gen_ai(event: AttemptEnded, vocabulary: Vocabulary) -> dict[str, Any]:
-    attempt, usage = event.attempt, event.attempt.usage
-    finish = event.finish_reason
-    if finish is None and vocabulary.error_finish and attempt.first_token_seconds is not None:
-        finish = "error"
-    found = {
-        "gen_ai.response.model": event.response_model,
-        "gen_ai.response.id": event.response_id,
-        "gen_ai.response.finish_reasons": None if finish is None else (finish,),
-        "gen_ai.response.time_to_first_chunk": attempt.first_token_seconds,
-    }
-    if usage is not None:
-        found |= {
-            "gen_ai.usage.input_tokens": usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": usage.completion_tokens,
-            "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens or None,
-            vocabulary.cache_write: usage.cache_write_tokens or None,
-            "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens or None,
-        }
+        _add_gen_ai(found, event, vocabulary)
     return found
+
+
+def _add_gen_ai(found: dict[str, Any], event: AttemptEnded, vocabulary: Vocabulary) -> None:
+    first, finish = event.attempt.first_token_seconds, event.finish_reason
+    if event.response_model is not None:
+        found["gen_ai.response.model"] = event.response_model
+    if event.response_id is not None:
+        found["gen_ai.response.id"] = event.response_id
+    if finish is None and vocabulary.error_finish and first is not None:
+        finish = "error"
+    if finish is not None:
+        found["gen_ai.response.finish_reasons"] = (finish,)
+    if first is not None:
+        found["gen_ai.response.time_to_first_chunk"] = first
+    if event.attempt.usage is not None:
+        _add_usage(found, event.attempt.usage, event.operation, vocabulary)
+
+
+def _add_usage(found: dict[str, Any], usage: Usage, operation: str, vocabulary: Vocabulary) -> None:
+    found["gen_ai.usage.input_tokens"] = usage.prompt_tokens
+    if operation != "embeddings":
+        found["gen_ai.usage.output_tokens"] = usage.completion_tokens
+    if usage.cached_tokens:
+        found["gen_ai.usage.cache_read.input_tokens"] = usage.cached_tokens
+    if usage.cache_write_tokens:
+        found[vocabulary.cache_write] = usage.cache_write_tokens
+    if usage.reasoning_tokens:
+        found["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning_tokens

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_unified.observe.events import AttemptEnded, AttemptStarted, CallEnded
+from llm_unified.observe.otel.calls import calls_of
 from llm_unified.observe.otel.vocabulary import (
     SECONDS_BUCKETS,
     TOKEN_BUCKETS,
@@ -17,7 +18,7 @@ from llm_unified.response import Usage
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram, Meter
 
-__all__ = ["METERED", "Metrics", "error_type_of_call"]
+__all__ = ["METERED", "Metrics"]
 
 METERED: Final = (AttemptStarted, AttemptEnded, CallEnded)
 """The types of events that it wants."""
@@ -50,9 +51,7 @@ class Metrics:
             else seconds(v.embeddings_duration, "Duration of one attempt at one provider."),
             "ping": seconds("llm_unified.ping.duration", "Duration of a ping."),
         }
-        self._calls = seconds(
-            "llm_unified.call.duration", "Duration of one call with all of its attempts."
-        )
+        self._calls = calls_of(meter)
         self._first_chunk = seconds(v.first_chunk, "Time to receive the first chunk of a stream.")
         self._output_chunk = seconds(
             v.output_chunk, "Time between two chunks of a stream, from the second on."
@@ -69,7 +68,7 @@ class Metrics:
             if event.attempt.sent:
                 self._attempt(event)
         else:
-            self._call(event)
+            self._calls.take(event)
 
     def _attempt(self, event: AttemptEnded) -> None:
         attempt, operation = event.attempt, event.operation
@@ -83,18 +82,6 @@ class Metrics:
             self._first_chunk.record(attempt.first_token_seconds, base)
             for gap in event.chunk_seconds:
                 self._output_chunk.record(gap, base)
-
-    def _call(self, event: CallEnded) -> None:
-        attributes: _Attributes = {
-            "llm_unified.operation": event.operation,
-            "llm_unified.provider": event.upstream.provider,
-            "llm_unified.outcome": event.outcome,
-            "llm_unified.fallback": event.by_fallback,
-        }
-        error = error_type_of_call(event)
-        if error is not None:
-            attributes["error.type"] = error
-        self._calls.record(event.seconds, attributes)
 
     def _attributes(self, event: AttemptEnded) -> _Attributes:
         upstream, operation = event.upstream, event.operation
@@ -123,13 +110,6 @@ def _attributes_of(event: AttemptEnded) -> _Attributes:
             **every,
         }
     return {name: value for name, value in every.items() if value is not None}
-
-
-def error_type_of_call(event: CallEnded) -> str | None:
-    """``cancelled``, or the name of the exception that the caller got."""
-    if event.outcome == "cancelled":
-        return "cancelled"
-    return None if event.error is None else type(event.error).__name__
 
 
 def _tokens_of_v1_41(vocabulary: Vocabulary, tokens: Any) -> Any:

@@ -24,8 +24,8 @@ from llm_unified.observe.events import (
     Upstream,
 )
 from llm_unified.observe.otel.attributes import request_attributes, response_attributes
+from llm_unified.observe.otel.calls import error_type
 from llm_unified.observe.otel.content import asked_content, told_content
-from llm_unified.observe.otel.metrics import error_type_of_call
 from llm_unified.observe.otel.vocabulary import Vocabulary, provider_name
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Spans:
             kind=SpanKind.INTERNAL,
             attributes={
                 "llm_unified.call_id": event.call_id,
-                "llm_unified.chain": event.chain,
+                "llm_unified.chain": ", ".join(event.chain),
                 "llm_unified.stream": event.stream,
             },
         )
@@ -136,23 +136,35 @@ class Spans:
             answered.end(ended)
         span = call.span
         if span.is_recording():
-            span.set_attribute("llm_unified.outcome", event.outcome)
-            span.set_attribute("llm_unified.provider", event.upstream.provider)
-            span.set_attribute("llm_unified.attempts", len(event.attempts))
-            span.set_attribute("llm_unified.fallback", event.by_fallback)
+            attributes: dict[str, Any] = {
+                "llm_unified.outcome": event.outcome,
+                "llm_unified.provider": event.upstream.provider,
+                "llm_unified.attempts": len(event.attempts),
+                "llm_unified.fallback": event.by_fallback,
+            }
             if event.cost_usd is not None:
-                span.set_attribute("llm_unified.cost_usd", event.cost_usd)
-            error = error_type_of_call(event)
+                attributes["llm_unified.cost_usd"] = event.cost_usd
+            error = error_type(event)
             if error is not None:
-                span.set_attribute("error.type", error)
+                attributes["error.type"] = error
                 ours = isinstance(event.error, LLMError)  # others could say anything
                 span.set_status(StatusCode.ERROR, str(event.error) if ours else None)
+            span.set_attributes(attributes)
         span.end()
 
     # -- attempts and pings ----------------------------------------------------------------------
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         call = self._open.calls.get(event.call_id)
+        if call is not None and not call.span.is_recording():
+            inside = call.context  # not sampled: its children would not be either
+        else:
+            inside = self._started(event, call)
+        event.sending.scopes.append(_Current(inside))
+        # The trace goes upstream, the application's baggage does not: that is another company's server.
+        propagate.inject(event.sending.headers, baggage.clear(inside))
+
+    def _started(self, event: AttemptStarted, call: _Call | None) -> Context:
         ping = event.operation == "ping"
         attributes = self._of_upstream(event.operation, event.upstream)
         parent = context.get_current() if call is None else call.context
@@ -160,13 +172,10 @@ class Spans:
             "llm_unified.ping" if ping else f"{event.operation} {event.upstream.model}",
             parent,
             SpanKind.CLIENT,
-            {**attributes, **({} if call is None else call.request)},
+            attributes if call is None else {**attributes, **call.request},
         )
         self._open.attempts[event.call_id] = span
-        inside = set_span_in_context(span, parent)
-        event.sending.scopes.append(_Current(inside))
-        # The trace goes upstream, the application's baggage does not: that is another company's server.
-        propagate.inject(event.sending.headers, baggage.clear(inside))
+        return set_span_in_context(span, parent)
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         span = self._open.attempts.pop(event.call_id, None)
