@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         ServiceClosedError,
         StreamInterruptedError,
     )
+    from llm_unified.logs import configure_logging
+    from llm_unified.observe.figures import ServiceStats
     from llm_unified.reload import reload_on_sighup, watch_config
     from llm_unified.response import (
         Attempt,
@@ -46,6 +48,8 @@ _HOME = {
     "LLMError": "errors",
     "ServiceClosedError": "errors",
     "StreamInterruptedError": "errors",
+    "configure_logging": "logs",
+    "ServiceStats": "observe.figures",
     "lifespan": "asgi",
     "Attempt": "response",
     "Embedding": "response",
@@ -77,6 +81,7 @@ __all__ = [
     "LLMError",
     "LLMResponse",
     "ServiceClosedError",
+    "ServiceStats",
     "Settings",
     "StreamChunk",
     "StreamInterruptedError",
@@ -85,6 +90,7 @@ __all__ = [
     "UnifiedLLMClient",
     "UnifiedLLMService",
     "Usage",
+    "configure_logging",
     "get_llm_service",
     "get_llm_warmer",
     "lifespan",

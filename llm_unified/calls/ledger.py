@@ -104,7 +104,9 @@ class Ledger:
             return  # `get_health` still says so
         self._said.add(what)
         event = QuotaSpent if kind is K.QUOTA else Misconfigured
-        self.publisher.publish(event(end.call_id, end.upstream, end.attempt, cooldown))
+        self.publisher.publish(
+            event(end.call_id, end.operation, end.upstream, end.attempt, cooldown)
+        )
 
     def _publish(self, lease: Lease, end: AttemptEnded) -> None:
         self.publisher.publish(end)

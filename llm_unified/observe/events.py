@@ -78,8 +78,20 @@ def _harmless(scope: object) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - a subscriber hurts no request
-        names = {"subscriber": type(scope).__qualname__, "error": type(error).__name__}
-        log("error", "subscriber_failed", **names)
+        name = type(scope).__qualname__
+        if name not in _said:
+            _said.add(name)
+            log(
+                "error",
+                "subscriber_failed",
+                subscriber=name,
+                error=type(error).__name__,
+                failures=1,
+            )
+
+
+_said: set[str] = set()
+"""Scopes that raised: it is said once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +206,7 @@ class Misconfigured:
     """A key or a model is refused: said once, until it works again."""
 
     call_id: str
+    operation: Operation
     upstream: Upstream
     attempt: Attempt
     cooldown_seconds: float
@@ -204,6 +217,7 @@ class QuotaSpent:
     """The money or quota of a key is spent: said once, until it works again."""
 
     call_id: str
+    operation: Operation
     upstream: Upstream
     attempt: Attempt
     cooldown_seconds: float

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from llm_unified.errors import LLMError
-from llm_unified.logs import Level, log
+from llm_unified.logs import Level, log, wanted
 from llm_unified.observe import events as e
-from llm_unified.response import Attempt
+from llm_unified.response import Attempt, FailureKind
 
 __all__ = ["LOGGED", "write_log"]
 
@@ -29,9 +29,9 @@ def _attempt_ended(event: e.AttemptEnded) -> None:
             changes="; ".join(attempt.adapted),
         )
     failed = attempt.outcome == "failed" and attempt.sent and not attempt.stale
-    if (failed and event.operation != "ping" and not event.misconfigured) or (
-        failed and event.cooldown_seconds and not event.misconfigured
-    ):
+    # A probe of the connection whose key is refused comes again and again, and decides nothing.
+    undecided = event.operation == "ping" and attempt.kind is FailureKind.AUTH
+    if failed and not event.misconfigured and not undecided:
         _failed("warning", "attempt_failed", event, attempt, event.cooldown_seconds)
 
 
@@ -51,6 +51,7 @@ def _failed(
         level,
         name,
         call_id=event.call_id,
+        operation=event.operation,
         **_who(attempt),
         kind=str(attempt.kind),
         status=attempt.status,
@@ -80,26 +81,56 @@ def _reloaded(event: e.Reloaded) -> None:
 
 
 def _call_ended(event: e.CallEnded) -> None:
-    if event.outcome == "answered" and event.by_fallback:
-        # While the first cools down nothing new happens, call after call.
-        log(
-            "warning" if len(event.attempts) > 1 else "info",
-            "fallback",
-            call_id=event.call_id,
-            wanted=event.chain[0],
-            answered=event.upstream.provider,
-            attempts=len(event.attempts),
-            seconds=_seconds(event.attempts),
-        )
-    elif event.outcome in ("failed", "interrupted") and isinstance(event.error, LLMError):
+    attempts = event.attempts
+    if event.outcome == "answered":
+        if event.by_fallback:
+            # While the first cools down nothing new happens, call after call.
+            log(
+                "warning" if len(attempts) > 1 else "info",
+                "fallback",
+                call_id=event.call_id,
+                operation=event.operation,
+                wanted=event.chain[0],
+                answered=event.upstream.provider,
+                attempts=len(attempts),
+                seconds=_seconds(attempts),
+            )
+        if wanted("debug"):
+            log("debug", "call_answered", **_call(event), **_spent(event))
+    elif event.outcome == "cancelled":
+        if wanted("debug"):
+            log("debug", "call_cancelled", **_call(event), **_spent(event))
+    elif isinstance(event.error, LLMError):
         log(
             "error",
             "call_failed",
-            call_id=event.call_id,
+            **_call(event),
             error=type(event.error).__name__,
-            attempts=[f"{a.deployment} {a.kind or a.outcome}" for a in event.attempts],
-            seconds=_seconds(event.attempts),
+            attempts=[f"{a.deployment} {a.kind or a.outcome}" for a in attempts],
         )
+
+
+def _call(event: e.CallEnded) -> dict[str, object]:
+    return {
+        "call_id": event.call_id,
+        "operation": event.operation,
+        "stream": event.stream,
+        "seconds": round(event.seconds, 4),
+    }
+
+
+def _spent(event: e.CallEnded) -> dict[str, object]:
+    usage, first = event.usage, event.first_token_seconds
+    return {
+        "provider": event.upstream.provider,
+        "deployment": event.upstream.deployment,
+        "model": event.upstream.model,
+        "attempts": len(event.attempts),
+        "first_token_seconds": None if first is None else round(first, 4),
+        "prompt_tokens": None if usage is None else usage.prompt_tokens,
+        "completion_tokens": None if usage is None else usage.completion_tokens,
+        "cost_usd": event.cost_usd,
+    }
 
 
 def _who(attempt: Attempt) -> dict[str, str]:

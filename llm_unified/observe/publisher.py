@@ -65,7 +65,9 @@ class Publisher:
         kinds = tuple(only) or _EVERY
         subscriber = _Subscriber(listener)
         if not inline:
-            subscriber.queue = Queued(lambda event: self._deliver(subscriber, event))
+            subscriber.queue = Queued(
+                lambda event: self._deliver(subscriber, event), _name(listener)
+            )
         with self._lock:
             for kind in kinds:
                 self._subscribers[kind] += (subscriber,)

@@ -23,9 +23,9 @@ _IDLE_SECONDS: Final = 10.0
 class Queued:
     """Hands events on in their order. A forked child starts afresh: what waited there is the parent's."""
 
-    def __init__(self, deliver: Callable[[Any], None]) -> None:
-        """``deliver`` must not raise."""
-        self._deliver = deliver
+    def __init__(self, deliver: Callable[[Any], None], name: str = "") -> None:
+        """``deliver`` must not raise; ``name``: for the log."""
+        self._deliver, self._name = deliver, name
         self._lock = ForkSafeLock()
         self._ended = self._full = False
         self.dropped = 0
@@ -45,7 +45,7 @@ class Queued:
             self.dropped += 1
             if not self._full:
                 self._full = True
-                log("error", "subscriber_too_slow", waiting=QUEUED_EVENTS)
+                log("error", "subscriber_too_slow", subscriber=self._name, waiting=QUEUED_EVENTS)
             return
         self._events.put(event)
         if self._thread is None:
