@@ -11,9 +11,9 @@ from llm_unified.errors import ConfigurationError, ServiceClosedError
 from llm_unified.logs import log
 from llm_unified.observe.events import AttemptEnded, Reloaded
 from llm_unified.observe.health import Health
-from llm_unified.observe.logged import LOGGED, write_log
+from llm_unified.observe.logged import log_events
 from llm_unified.observe.publisher import Publisher
-from llm_unified.observe.stats import COUNTED, Statistics
+from llm_unified.observe.stats import Statistics
 from llm_unified.settings import Settings, load_settings
 from llm_unified.wire.background import BackgroundLoop
 from llm_unified.wire.threads import in_thread
@@ -38,10 +38,9 @@ class Runtime:
         self.publisher = Publisher()
         self.statistics = Statistics(settings.chain)
         self.health = Health(settings.chain)
-        subscribe = self.publisher.subscribe
-        subscribe(self.statistics.take, only=COUNTED, inline=True)
-        subscribe(self.health.take, only=(AttemptEnded,), inline=True)
-        subscribe(write_log, only=LOGGED, inline=True)
+        self.statistics.subscribe_to(self.publisher)
+        self.publisher.subscribe(self.health.take, only=(AttemptEnded,), inline=True)
+        log_events(self.publisher)
         self.background = BackgroundLoop()
         self.dispatcher: Dispatcher | None = None
         self.closed = False

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+import llm_unified
 from llm_unified import (
     AllProvidersFailedError,
     LLMError,
@@ -263,7 +264,7 @@ async def test_metrics_by_the_conventions(sim: Simulator, telemetry: Telemetry) 
     scope = telemetry.scope
     assert (scope.name, scope.version, scope.schema_url) == (
         "llm_unified",
-        "0.1.0",
+        llm_unified.__version__,
         "https://opentelemetry.io/schemas/1.41.0",
     )
     durations = {

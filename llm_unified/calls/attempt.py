@@ -30,7 +30,7 @@ from llm_unified.observe.events import AttemptEnded, AttemptStarted, Sending
 from llm_unified.pool.lease import Lease
 from llm_unified.response import Attempt, Outcome, Usage
 from llm_unified.response import FailureKind as K
-from llm_unified.wire.exchange import Exchange, WireError, is_plain
+from llm_unified.wire.exchange import Exchange, WireError
 
 __all__ = ["PendingAttempt"]
 
@@ -222,8 +222,12 @@ class PendingAttempt:
             request.stream,
             self._upstream,
             attempt,
-            response_model=None if heard is None else self._vetted(heard.upstream_model),
-            response_id=None if heard is None else self._vetted(heard.upstream_id),
+            response_model=None
+            if heard is None
+            else self._engine.vetted_model(self.deployment, heard.upstream_model),
+            response_id=None
+            if heard is None
+            else self._engine.vetted(self.deployment, heard.upstream_id),
             finish_reason=None if heard is None else heard.finish_reason,
             chunk_seconds=self.sending.gaps or (),
             requests=exchange.requests,
@@ -231,12 +235,6 @@ class PendingAttempt:
             connections_reused=exchange.kept,
         )
         return trail.ended
-
-    def _vetted(self, text: str | None) -> str | None:
-        """An upstream's name or id, unless it could be an echo of the key."""
-        if text is None or not is_plain(text):
-            return None
-        return None if self._engine.echoes_key(self.deployment, text) else text
 
     # -- what a failure was ----------------------------------------------------------------------
 

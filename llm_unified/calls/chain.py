@@ -19,7 +19,6 @@ from llm_unified.errors import AllProvidersFailedError, ServiceClosedError
 from llm_unified.failures.classify import Failure
 from llm_unified.failures.table import KEY_KINDS, TRANSIENT
 from llm_unified.observe.events import FellBack
-from llm_unified.observe.publisher import Publisher
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.lease import Lease
 from llm_unified.pool.rotation import Rotation
@@ -67,6 +66,7 @@ class Chain:
         self.trail = Trail(self.limits.deadline)
         self.pools = pools
         self._rotation, self._ledger = rotation, ledger
+        self.publisher = ledger.publisher
         self._sleep, self._closed, self._superseded = sleep, closed, superseded
         self.meant = engine.meant(first, request.model)
         """Whom the call is for, as events name it."""
@@ -75,11 +75,6 @@ class Chain:
         self._soonest: str | None = None
         self._last_resort = False
         self._result: Any = None
-
-    @property
-    def publisher(self) -> Publisher:
-        """Who says what happens."""
-        return self._ledger.publisher
 
     async def run(self, work: Work) -> Any:
         """What ``work`` returned for the attempt that answered.

@@ -43,7 +43,8 @@ def call_ended(
     attempts, end = trail.attempts, trail.ended
     if isinstance(error, LLMError):
         error.call_id = trail.call_id
-    outcome = _outcome(error)
+    outcome: CallOutcome = "answered" if error is None else _outcome(error)
+    usage, cost = _spent(attempts)
     upstream = chain.meant if end is None else end.upstream
     chain.publisher.publish(
         CallEnded(
@@ -58,8 +59,8 @@ def call_ended(
             first_token_seconds=trail.first_token,
             by_fallback=outcome in ("answered", "interrupted")
             and upstream.provider != request.chain[0],
-            usage=_usage(attempts),
-            cost_usd=_cost(attempts),
+            usage=usage,
+            cost_usd=cost,
             kind=attempts[-1].kind if attempts else None,
             error=error,
             response_model=None if end is None else end.response_model,
@@ -70,19 +71,17 @@ def call_ended(
     )
 
 
-def _outcome(error: BaseException | None) -> CallOutcome:
-    if error is None:
-        return "answered"
+def _outcome(error: BaseException) -> CallOutcome:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         return "cancelled"
     return "interrupted" if isinstance(error, StreamInterruptedError) else "failed"
 
 
-def _usage(attempts: Sequence[Attempt]) -> Usage | None:
+def _spent(attempts: Sequence[Attempt]) -> tuple[Usage | None, float | None]:
+    """Tokens and US dollars of all of them, as far as they are known."""
+    if len(attempts) == 1:
+        return attempts[0].usage, attempts[0].cost_usd
     counted = [attempt.usage for attempt in attempts if attempt.usage is not None]
-    return sum(counted[1:], counted[0]) if counted else None
-
-
-def _cost(attempts: Sequence[Attempt]) -> float | None:
     known = [attempt.cost_usd for attempt in attempts if attempt.cost_usd is not None]
-    return sum(known) if known else None
+    usage = sum(counted[1:], counted[0]) if counted else None
+    return usage, sum(known) if known else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from llm_unified.engine.catalog import Catalog
 from llm_unified.engine.classic import application_listens, by_completion, close_clients
@@ -25,6 +26,9 @@ from llm_unified.wire.exchange import Exchange, SecretHeaders
 from llm_unified.wire.transport import ConnectionPool
 
 __all__ = ["Engine", "RefusedLocallyError"]
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z", re.ASCII)
+_MOST_NAMES: Final = 1000
 
 
 class RefusedLocallyError(Exception):
@@ -54,6 +58,8 @@ class Engine:
             d.id: SecretHeaders({"key": str(self.params_of(d).get("api_key", ""))})
             for d in self.deployments.values()
         }
+        self._fine: set[tuple[str, str]] = set()
+        """Names that were looked at."""
         self._upstreams = {
             d.id: upstream_of(d, self.params_of(d).get("api_base"))
             for d in self.deployments.values()
@@ -87,9 +93,20 @@ class Engine:
         found = self._firsts[provider]
         return found if model in (None, found.model) else replace(found, model=model)
 
-    def echoes_key(self, deployment: Deployment, text: str) -> bool:
-        """Whether ``text`` holds a run of characters of this deployment's key."""
-        return self._secrets[deployment.id].echoed_in(text)
+    def vetted(self, deployment: Deployment, text: str | None) -> str | None:
+        """An upstream's name or id; ``None`` where it is none, or could be an echo of the key."""
+        if text is None or (deployment.id, text) in self._fine:
+            return text
+        if not _IDENTIFIER.match(text) or self._secrets[deployment.id].echoed_in(text):
+            return None
+        return text
+
+    def vetted_model(self, deployment: Deployment, name: str | None) -> str | None:
+        """The same for what comes again and again."""
+        found = self.vetted(deployment, name)
+        if found is not None and len(self._fine) < _MOST_NAMES:
+            self._fine.add((deployment.id, found))
+        return found
 
     @property
     def connection_keys(self) -> frozenset[str]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from llm_unified.errors import LLMError
 from llm_unified.logs import Level, log, wanted
 from llm_unified.observe import events as e
+from llm_unified.observe.publisher import Publisher
 from llm_unified.response import Attempt, FailureKind
 
-__all__ = ["LOGGED", "write_log"]
+__all__ = ["log_events"]
 
 
-def write_log(event: e.Event) -> None:
+def log_events(publisher: Publisher) -> None:
     """Log what is worth a line."""
-    _WRITERS[type(event)](event)
+    for kind, writer in _WRITERS.items():
+        publisher.subscribe(writer, only=(kind,), inline=True)
 
 
 def _attempt_ended(event: e.AttemptEnded) -> None:
@@ -145,7 +147,7 @@ def _seconds(attempts: Sequence[Attempt]) -> float:
     return round(sum(a.seconds for a in attempts), 4)
 
 
-_WRITERS: Final[dict[type[e.Event], Callable[[Any], None]]] = {
+_WRITERS: Final[Mapping[type[e.Event], Callable[[Any], None]]] = {
     e.AttemptEnded: _attempt_ended,
     e.Misconfigured: _misconfigured,
     e.QuotaSpent: _misconfigured,
@@ -153,5 +155,3 @@ _WRITERS: Final[dict[type[e.Event], Callable[[Any], None]]] = {
     e.Reloaded: _reloaded,
     e.CallEnded: _call_ended,
 }
-LOGGED: Final[Collection[type[e.Event]]] = tuple(_WRITERS)
-"""The types that it wants."""

@@ -49,10 +49,16 @@ class Publisher:
     def publish(self, event: Event) -> None:
         """Hand it to all that want it; raises nothing."""
         for subscriber in self._subscribers[event.__class__]:
-            if subscriber.queue is None:
-                self._deliver(subscriber, event)
-            else:
+            if subscriber.queue is not None:
                 subscriber.queue.put(event)
+                continue
+            try:
+                subscriber.listener(event)
+                subscriber.failures = 0
+            except (KeyboardInterrupt, SystemExit):  # of the program's own thread
+                raise
+            except BaseException as error:  # noqa: BLE001 - also a cancellation that it made up
+                self._failed(subscriber, error)
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody listens to these."""
@@ -74,15 +80,12 @@ class Publisher:
         return lambda: self._end(subscriber)
 
     def _deliver(self, subscriber: _Subscriber, event: Event) -> None:
+        """On its own thread."""
         try:
             subscriber.listener(event)
-        except (KeyboardInterrupt, SystemExit):
-            if subscriber.queue is None:  # of the program's own thread
-                raise
-        except BaseException as error:  # noqa: BLE001 - also a cancellation that it made up
-            self._failed(subscriber, error)
-        else:
             subscriber.failures = 0
+        except BaseException as error:  # noqa: BLE001 - nobody else could take it
+            self._failed(subscriber, error)
 
     def _failed(self, subscriber: _Subscriber, error: BaseException) -> None:
         subscriber.failures += 1

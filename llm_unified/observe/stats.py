@@ -6,8 +6,8 @@ sides of an attempt are written when its verdict is known.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
 
 from llm_unified.forksafe import ForkSafeLock
 from llm_unified.observe.events import (
@@ -15,18 +15,15 @@ from llm_unified.observe.events import (
     AttemptStarted,
     CallEnded,
     CallStarted,
+    Event,
     FellBack,
-    Upstream,
 )
 from llm_unified.observe.figures import Seconds, Stats
 from llm_unified.observe.histogram import Histogram
+from llm_unified.observe.publisher import Listener, Publisher
 from llm_unified.observe.tally import Tally
 
-__all__ = ["COUNTED", "Counted", "Statistics"]
-
-COUNTED: Final = (CallStarted, FellBack, AttemptStarted, AttemptEnded, CallEnded)
-"""The types of events that it wants."""
-Counted = CallStarted | FellBack | AttemptStarted | AttemptEnded | CallEnded
+__all__ = ["Statistics"]
 
 
 class Statistics:
@@ -39,8 +36,9 @@ class Statistics:
         self._zero()
 
     def _zero(self) -> None:
-        self._providers = {name: Tally() for name in self._names}
-        self._deployments: dict[str, Tally] = {}
+        self._providers: defaultdict[str, Tally] = defaultdict(Tally)
+        self._deployments: defaultdict[str, Tally] = defaultdict(Tally)
+        self._providers.update((name, Tally()) for name in self._names)
         self._total = self._fallbacks = 0
         self._failed = self._interrupted = self._cancelled = 0
         self._seconds = Histogram()
@@ -63,66 +61,72 @@ class Statistics:
             ]
             self._zero()
             for of, name, count in flying:
-                tallies = self._deployments if of else self._providers
-                tallies.setdefault(name, Tally()).in_flight = count
+                (self._deployments if of else self._providers)[name].in_flight = count
 
-    def take(self, event: Counted) -> None:
-        """Count one event."""
+    def subscribe_to(self, publisher: Publisher) -> None:
+        """Count what it publishes."""
+        handlers: dict[type[Event], Listener] = {
+            CallStarted: self._call_started,
+            FellBack: self._fell_back,
+            AttemptStarted: self._attempt_started,
+            AttemptEnded: self._attempt_ended,
+            CallEnded: self._call_ended,
+        }
+        for kind, handler in handlers.items():
+            publisher.subscribe(handler, only=(kind,), inline=True)
+
+    def _call_started(self, _: CallStarted) -> None:
         with self._lock:
-            if isinstance(event, AttemptEnded):
-                self._attempt_ended(event)
-            elif isinstance(event, AttemptStarted):
-                self._attempt_started(event)
-            elif isinstance(event, CallEnded):
-                self._call_ended(event)
-            elif isinstance(event, CallStarted):
-                self._total += 1
-                self._in_flight += 1
-            else:
-                self._fell_back(event)
-
-    def _of(self, upstream: Upstream) -> tuple[Tally, Tally]:
-        return (
-            _found(self._providers, upstream.provider),
-            _found(self._deployments, upstream.deployment),
-        )
+            self._total += 1
+            self._in_flight += 1
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         if event.operation != "ping":
-            for tally in self._of(event.upstream):
-                tally.in_flight += 1
+            with self._lock:
+                self._providers[event.upstream.provider].in_flight += 1
+                self._deployments[event.upstream.deployment].in_flight += 1
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
-        users, sent = event.operation != "ping", event.attempt.sent
-        for tally in self._of(event.upstream):
-            tally.in_flight -= users
-            if sent:
-                tally.connected(event)
-                if users:
+        users, sent, upstream = event.operation != "ping", event.attempt.sent, event.upstream
+        with self._lock:
+            for tally in (
+                self._providers[upstream.provider],
+                self._deployments[upstream.deployment],
+            ):
+                tally.in_flight -= users
+                if sent and users:
                     tally.attempt(event)
+                elif sent:
+                    tally.connected(event)
 
     def _fell_back(self, event: FellBack) -> None:
-        _found(self._providers, event.source).fallbacks_out += 1
-        _found(self._providers, event.target).fallbacks_in += 1
-        _found(self._deployments, event.target_deployment).fallbacks_in += 1
-        if event.source_deployment is not None:
-            _found(self._deployments, event.source_deployment).fallbacks_out += 1
+        with self._lock:
+            self._providers[event.source].fallbacks_out += 1
+            self._providers[event.target].fallbacks_in += 1
+            self._deployments[event.target_deployment].fallbacks_in += 1
+            if event.source_deployment is not None:
+                self._deployments[event.source_deployment].fallbacks_out += 1
 
     def _call_ended(self, event: CallEnded) -> None:
-        self._in_flight -= 1
-        if event.outcome == "answered":
-            self._fallbacks += event.by_fallback
-            self._seconds.add(event.seconds)
-        elif event.outcome == "cancelled":
-            self._cancelled += 1
-        else:
-            self._failed += 1
-            self._interrupted += event.outcome == "interrupted"
-        sent = [attempt for attempt in event.attempts if attempt.sent]
-        for name in {attempt.provider for attempt in sent}:
-            _found(self._providers, name).calls += 1
-        for name in {attempt.deployment for attempt in sent}:
-            _found(self._deployments, name).calls += 1
+        with self._lock:
+            self._in_flight -= 1
+            if event.outcome == "answered":
+                self._fallbacks += event.by_fallback
+                self._seconds.add(event.seconds)
+            elif event.outcome == "cancelled":
+                self._cancelled += 1
+            else:
+                self._failed += 1
+                self._interrupted += event.outcome == "interrupted"
+            asked: set[str] = set()
+            for attempt in event.attempts:
+                for tallies, name in (
+                    (self._providers, attempt.provider),
+                    (self._deployments, attempt.deployment),
+                ):
+                    if attempt.sent and name not in asked:
+                        asked.add(name)
+                        tallies[name].calls += 1
 
     def latency(self, provider: str) -> Seconds:
         """How long this provider takes to answer."""
@@ -153,10 +157,3 @@ class Statistics:
                 "providers": {n: t.as_dict() for n, t in of},
                 "deployments": {n: t.as_dict() for n, t in deployments},
             }
-
-
-def _found(tallies: dict[str, Tally], name: str) -> Tally:
-    found = tallies.get(name)
-    if found is None:
-        found = tallies[name] = Tally()
-    return found

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from llm_unified.observe.events import AttemptEnded
 from llm_unified.observe.figures import Figures, Tokens
 from llm_unified.observe.histogram import Histogram
-from llm_unified.response import Usage
 
 __all__ = ["Tally"]
 
@@ -39,6 +38,8 @@ class Tally:
         """One that was sent for a user's request."""
         attempt = event.attempt
         self.attempts += 1
+        self.opened += event.connections_opened
+        self.reused += event.connections_reused
         if attempt.kind is None:
             self.seconds.add(attempt.seconds)
             if attempt.first_token_seconds is not None:
@@ -46,20 +47,18 @@ class Tally:
         else:
             self.errors += 1
             self.kinds[attempt.kind.value] += 1
-        if attempt.usage is not None:
-            self._count(attempt.usage)
+        usage = attempt.usage
+        if usage is not None:
+            self.prompt += usage.prompt_tokens
+            self.completion += usage.completion_tokens
+            self.cached += usage.cached_tokens
+            self.cache_write += usage.cache_write_tokens
+            self.reasoning += usage.reasoning_tokens
         if attempt.cost_usd is not None:
             self.cost_usd += attempt.cost_usd
 
-    def _count(self, usage: Usage) -> None:
-        self.prompt += usage.prompt_tokens
-        self.completion += usage.completion_tokens
-        self.cached += usage.cached_tokens
-        self.cache_write += usage.cache_write_tokens
-        self.reasoning += usage.reasoning_tokens
-
     def connected(self, event: AttemptEnded) -> None:
-        """Whoever it was sent for."""
+        """A ping."""
         self.opened += event.connections_opened
         self.reused += event.connections_reused
 

@@ -153,7 +153,9 @@ class ConnectionPool:
                 request.method,
                 url,
                 data=body,
-                headers=_with_carried(request, exchange),
+                headers=_with_carried(request, exchange)
+                if exchange.carried
+                else request.headers.reveal(),
                 allow_redirects=False,
                 middlewares=None if request.method == "POST" else (_send_once,),
                 read_bufsize=_STREAM_BUFFER_BYTES if sending.stream else None,
@@ -233,8 +235,6 @@ class ConnectionPool:
 def _with_carried(request: HttpRequest, exchange: Exchange) -> Mapping[str, str]:
     """The request's headers, and behind them those of the caller's trace that can be sent as they are."""
     own = request.headers.reveal()
-    if not exchange.carried:
-        return own
     taken = {name.lower() for name in own}
     return {
         **own,

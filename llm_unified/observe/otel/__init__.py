@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any, Final
 
 from llm_unified.errors import ConfigurationError
@@ -50,9 +51,8 @@ def export_opentelemetry(
         raise ConfigurationError(
             "OpenTelemetry needs a package: pip install 'llm-unified[otel]'"
         ) from None
-    from llm_unified import __version__
-    from llm_unified.observe.otel.metrics import METERED, Metrics
-    from llm_unified.observe.otel.spans import TRACED, Spans
+    from llm_unified.observe.otel.metrics import Metrics
+    from llm_unified.observe.otel.spans import Spans
     from llm_unified.observe.otel.vocabulary import LATEST, V1_41
 
     latest = _LATEST in (value.strip() for value in environ.get(_OPT_IN, "").split(","))
@@ -60,14 +60,16 @@ def export_opentelemetry(
     if content is None:
         content = environ.get(_CAPTURE, "").strip().lower() in _CAPTURED
     scope: dict[str, Any] = {"schema_url": vocabulary.schema_url}
-    tracer = trace.get_tracer("llm_unified", __version__, tracer_provider, **scope)
-    meter = metrics.get_meter("llm_unified", __version__, meter_provider, **scope)
+    number = version("llm-unified")
+    tracer = trace.get_tracer("llm_unified", number, tracer_provider, **scope)
+    meter = metrics.get_meter("llm_unified", number, meter_provider, **scope)
     spans = Spans(tracer, vocabulary, content=content)
     measured = Metrics(meter, vocabulary)
-    ends = (
-        service.subscribe(spans.take, only=TRACED, inline=True),
-        service.subscribe(measured.take, only=METERED, inline=True),
-    )
+    ends = [
+        service.subscribe(handler, only=(kind,), inline=True)
+        for handlers in (spans.handlers, measured.handlers)
+        for kind, handler in handlers.items()
+    ]
 
     def end() -> None:
         for each in ends:

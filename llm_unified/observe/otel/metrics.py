@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_unified.observe.events import AttemptEnded, AttemptStarted, CallEnded
+from llm_unified.observe.events import AttemptEnded, AttemptStarted, CallEnded, Event
 from llm_unified.observe.otel.calls import calls_of
 from llm_unified.observe.otel.vocabulary import (
     SECONDS_BUCKETS,
@@ -13,15 +13,14 @@ from llm_unified.observe.otel.vocabulary import (
     Vocabulary,
     provider_name,
 )
+from llm_unified.observe.publisher import Listener
 from llm_unified.response import Usage
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram, Meter
 
-__all__ = ["METERED", "Metrics"]
+__all__ = ["Metrics"]
 
-METERED: Final = (AttemptStarted, AttemptEnded, CallEnded)
-"""The types of events that it wants."""
 _Attributes = dict[str, str | int]
 _MOST_KEPT: Final = 1000
 """Sets of attributes that are made once; a caller may ask for any number of models."""
@@ -59,18 +58,20 @@ class Metrics:
         self._usage = _tokens_of_v1_41(v, tokens) or _TokensOfLatest(v, meter, tokens)
         self._kept: dict[tuple[str, str, str, str | None], _Attributes] = {}
 
-    def take(self, event: AttemptStarted | AttemptEnded | CallEnded) -> None:
-        """Record one event."""
-        if isinstance(event, AttemptStarted):
-            if event.stream:
-                event.sending.gaps = []
-        elif isinstance(event, AttemptEnded):
-            if event.attempt.sent:
-                self._attempt(event)
-        else:
-            self._calls.take(event)
+        self.handlers: dict[type[Event], Listener] = {
+            AttemptStarted: self._attempt_started,
+            AttemptEnded: self._attempt_ended,
+            CallEnded: self._calls.take,
+        }
+        """Who takes which events."""
 
-    def _attempt(self, event: AttemptEnded) -> None:
+    def _attempt_started(self, event: AttemptStarted) -> None:
+        if event.stream:
+            event.sending.gaps = []
+
+    def _attempt_ended(self, event: AttemptEnded) -> None:
+        if not event.attempt.sent:
+            return
         attempt, operation = event.attempt, event.operation
         base = self._attributes(event)
         whole = base if attempt.kind is None else {**base, "error.type": attempt.kind.value}

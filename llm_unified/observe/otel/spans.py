@@ -20,6 +20,7 @@ from llm_unified.observe.events import (
     AttemptStarted,
     CallEnded,
     CallStarted,
+    Event,
     FellBack,
     Upstream,
 )
@@ -27,16 +28,17 @@ from llm_unified.observe.otel.attributes import request_attributes, response_att
 from llm_unified.observe.otel.calls import error_type
 from llm_unified.observe.otel.content import asked_content, told_content
 from llm_unified.observe.otel.vocabulary import Vocabulary, provider_name
+from llm_unified.observe.publisher import Listener
 
 if TYPE_CHECKING:
     from contextvars import Token
 
     from opentelemetry.context import Context
 
-__all__ = ["TRACED", "Spans"]
+__all__ = ["Spans"]
 
-TRACED: Final = (CallStarted, FellBack, AttemptStarted, AttemptEnded, CallEnded)
-"""The types of events that it wants."""
+_MOST_KEPT: Final = 1000
+"""Sets of attributes that are made once; a caller may ask for any number of models."""
 
 
 @dataclass(slots=True)
@@ -80,18 +82,14 @@ class Spans:
         self._open = _Open()
         self._upstreams: dict[tuple[str, Upstream], dict[str, Any]] = {}
 
-    def take(self, event: Any) -> None:
-        """Draw one event."""
-        if isinstance(event, AttemptStarted):
-            self._attempt_started(event)
-        elif isinstance(event, AttemptEnded):
-            self._attempt_ended(event)
-        elif isinstance(event, CallStarted):
-            self._call_started(event)
-        elif isinstance(event, CallEnded):
-            self._call_ended(event)
-        else:
-            self._fell_back(event)
+        self.handlers: dict[type[Event], Listener] = {
+            CallStarted: self._call_started,
+            FellBack: self._fell_back,
+            AttemptStarted: self._attempt_started,
+            AttemptEnded: self._attempt_ended,
+            CallEnded: self._call_ended,
+        }
+        """Who takes which events."""
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -211,7 +209,3 @@ class Spans:
             if len(self._upstreams) < _MOST_KEPT:
                 self._upstreams[operation, upstream] = found
         return found
-
-
-_MOST_KEPT: Final = 1000
-"""Sets of attributes that are made once; a caller may ask for any number of models."""
