@@ -74,5 +74,6 @@ def export_opentelemetry(
     def end() -> None:
         for each in ends:
             each()
+        measured.flush()
 
     return end

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry.metrics import Observation
 
@@ -20,12 +20,20 @@ __all__ = ["Calls", "calls_of", "error_type"]
 _Key = tuple[str, str, str, bool, str | None]
 
 
+class Flushable(Protocol):
+    """Keeps measurements back for a while."""
+
+    def flush(self) -> None: ...
+
+
 class Calls:
     """Of all services that share a meter: an instrument exists once."""
 
     def __init__(self, meter: Meter) -> None:
         self._lock = ForkSafeLock()
         self._counts: Counter[_Key] = Counter()
+        self.before: WeakSet[Flushable] = WeakSet()
+        """Who has something to record before anybody collects."""
         meter.create_observable_counter(
             "llm_unified.calls", [self._observe], "{call}", "Calls that ended, by how they did."
         )
@@ -38,6 +46,8 @@ class Calls:
             self._counts[key] += 1
 
     def _observe(self, _: CallbackOptions) -> Iterator[Observation]:
+        for each in list(self.before):
+            each.flush()
         with self._lock:
             counts = list(self._counts.items())
         for (operation, provider, outcome, fallback, error), count in counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Metrics"]
 
 _Attributes = dict[str, str | int]
+_TOGETHER: Final = 64
+"""So many attempts are recorded in one go, or as many as there are when somebody collects: the SDK's code is
+then warm, which halves what it costs a call."""
 _MOST_KEPT: Final = 1000
 """Sets of attributes that are made once; a caller may ask for any number of models."""
 
@@ -56,6 +60,8 @@ class Metrics:
             v.output_chunk, "Time between two chunks of a stream, from the second on."
         )
         self._usage = _tokens_of_v1_41(v, tokens) or _TokensOfLatest(v, meter, tokens)
+        self._waiting: deque[AttemptEnded] = deque()
+        self._calls.before.add(self)
         self._kept: dict[tuple[str, str, str, str | None], _Attributes] = {}
 
         self.handlers: dict[type[Event], Listener] = {
@@ -70,8 +76,21 @@ class Metrics:
             event.sending.gaps = []
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
-        if not event.attempt.sent:
-            return
+        if event.attempt.sent:
+            self._waiting.append(event)
+            if len(self._waiting) >= _TOGETHER:
+                self.flush()
+
+    def flush(self) -> None:
+        """Record what waits."""
+        while True:
+            try:
+                event = self._waiting.popleft()
+            except IndexError:
+                return
+            self._record(event)
+
+    def _record(self, event: AttemptEnded) -> None:
         attempt, operation = event.attempt, event.operation
         base = self._attributes(event)
         whole = base if attempt.kind is None else {**base, "error.type": attempt.kind.value}
