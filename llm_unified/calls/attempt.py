@@ -65,7 +65,7 @@ class PendingAttempt:
         self.seconds, self._own_limit, self._engine = seconds, own_limit, engine
         self.deployment = lease.deployment
         self.model = request.model_for(self.deployment)
-        self._upstream = engine.upstream(self.deployment, self.model)
+        self._upstream = engine.names.upstream(self.deployment, self.model)
         self.exchange = Exchange()
         self.incoming: Incoming | None = None
         self.first_token: float | None = None
@@ -224,10 +224,10 @@ class PendingAttempt:
             attempt,
             response_model=None
             if heard is None
-            else self._engine.vetted_model(self.deployment, heard.upstream_model),
+            else self._engine.names.vetted_model(self.deployment, heard.upstream_model),
             response_id=None
             if heard is None
-            else self._engine.vetted(self.deployment, heard.upstream_id),
+            else self._engine.names.vetted(self.deployment, heard.upstream_id),
             finish_reason=None if heard is None else heard.finish_reason,
             chunk_seconds=self.sending.gaps or (),
             requests=exchange.requests,

@@ -68,7 +68,7 @@ class Chain:
         self._rotation, self._ledger = rotation, ledger
         self.publisher = ledger.publisher
         self._sleep, self._closed, self._superseded = sleep, closed, superseded
-        self.meant = engine.meant(first, request.model)
+        self.meant = engine.names.meant(first, request.model)
         """Whom the call is for, as events name it."""
         self._at = first
         self._order: tuple[str, ...] = ()

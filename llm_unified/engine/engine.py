@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from llm_unified.engine.catalog import Catalog
 from llm_unified.engine.classic import application_listens, by_completion, close_clients
 from llm_unified.engine.classic import embed as embed_by_litellm
 from llm_unified.engine.imports import get_ssl_configuration
 from llm_unified.engine.incoming import Incoming, PlannedAnswer, RenamedAnswer
+from llm_unified.engine.names import Names
 from llm_unified.engine.prepared import Prepared
 from llm_unified.engine.quiet import quiet
 from llm_unified.engine.router import FallbackRouter
 from llm_unified.engine.translate import Plan
 from llm_unified.engine.warmup import warm_up
 from llm_unified.pool.deployments import Deployment, build_model_list, plan
-from llm_unified.pool.upstream import Upstream, upstream_of
 from llm_unified.response import Usage
 from llm_unified.settings import Settings
 from llm_unified.vendors import Adapted, Adapter, CannotAdaptError, taken, vendor_of
-from llm_unified.wire.exchange import Exchange, SecretHeaders
+from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.transport import ConnectionPool
 
 __all__ = ["Engine", "RefusedLocallyError"]
-
-_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z", re.ASCII)
-_MOST_NAMES: Final = 1000
 
 
 class RefusedLocallyError(Exception):
@@ -54,19 +49,7 @@ class Engine:
         model_list = build_model_list(settings, local=local)
         self._catalog = Catalog(model_list)
         self._keys = {d.id: self._catalog.identity(d, settings) for d in self.deployments.values()}
-        self._secrets = {
-            d.id: SecretHeaders({"key": str(self.params_of(d).get("api_key", ""))})
-            for d in self.deployments.values()
-        }
-        self._fine: set[tuple[str, str]] = set()
-        """Names that were looked at."""
-        self._upstreams = {
-            d.id: upstream_of(d, self.params_of(d).get("api_base"))
-            for d in self.deployments.values()
-        }
-        self._firsts: dict[str, Upstream] = {}
-        for upstream in self._upstreams.values():
-            self._firsts.setdefault(upstream.provider, upstream)
+        self.names = Names(self.deployments.values(), self._catalog)
         self._adapters: dict[tuple[str, str], Adapter | None] = {}
         self._ssl: Any = get_ssl_configuration()  # reads a bundle of certificates: not in the loop
         self._router = FallbackRouter(model_list)
@@ -82,31 +65,6 @@ class Engine:
     def params_of(self, deployment: Deployment) -> dict[str, Any]:
         """LiteLLM's parameters of a deployment. The key is in clear in them."""
         return self._catalog.params(deployment, deployment.model)
-
-    def upstream(self, deployment: Deployment, model: str) -> Upstream:
-        """Who is asked, as events name it."""
-        found = self._upstreams[deployment.id]
-        return found if model == found.model else replace(found, model=model)
-
-    def meant(self, provider: str, model: str | None) -> Upstream:
-        """The first deployment of this provider, asked for ``model`` (``None``: its own)."""
-        found = self._firsts[provider]
-        return found if model in (None, found.model) else replace(found, model=model)
-
-    def vetted(self, deployment: Deployment, text: str | None) -> str | None:
-        """An upstream's name or id; ``None`` where it is none, or could be an echo of the key."""
-        if text is None or (deployment.id, text) in self._fine:
-            return text
-        if not _IDENTIFIER.match(text) or self._secrets[deployment.id].echoed_in(text):
-            return None
-        return text
-
-    def vetted_model(self, deployment: Deployment, name: str | None) -> str | None:
-        """The same for what comes again and again."""
-        found = self.vetted(deployment, name)
-        if found is not None and len(self._fine) < _MOST_NAMES:
-            self._fine.add((deployment.id, found))
-        return found
 
     @property
     def connection_keys(self) -> frozenset[str]:
