@@ -483,3 +483,21 @@ def test_the_names_of_v1_41_are_the_conventions_own() -> None:
     assert {*vocabulary.REQUEST_ATTRIBUTES.values(), V1_41.cache_write} <= attributes
     well_known = {value.value for value in gen_ai_attributes.GenAiProviderNameValues}
     assert set(vocabulary._PROVIDER_NAMES.values()) - {"moonshot_ai"} <= well_known
+
+
+async def test_a_stream_that_another_task_closes_leaves_no_trace_in_it(
+    sim: Simulator, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cancelled while its request is under way, closed elsewhere: no context is mixed up, nothing is logged of it."""
+    sim.openai.always(faults.blackhole())
+    async with service_for(sim, "openai") as service:
+        telemetry.listen(service)
+        stream = service.stream_response_async(HELLO)
+        reading = asyncio.create_task(anext(aiter(stream)))
+        await sim.openai.wait_for_async(requests=1)
+        reading.cancel()
+        await asyncio.wait({reading})
+        await stream.aclose()
+        assert not trace.get_current_span().get_span_context().is_valid
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
+    assert telemetry.tree() == [("llm_unified.chat", "cancelled", [(OPENAI, "cancelled")])]

@@ -41,6 +41,8 @@ class Queued:
 
     def put(self, event: object) -> None:
         """Returns at once."""
+        if self._ended:
+            return
         if self._events.qsize() >= QUEUED_EVENTS:
             self.dropped += 1
             if not self._full:

@@ -70,7 +70,8 @@ class _Current(AbstractContextManager[None]):
         self._token = context.attach(self._inside)
 
     def __exit__(self, *_: object) -> None:
-        if self._token is not None:
+        # A stream may be closed by another task than the one that opened it, where this was never current.
+        if self._token is not None and context.get_current() is self._inside:
             context.detach(self._token)
 
 
