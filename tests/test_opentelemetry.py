@@ -501,3 +501,26 @@ async def test_a_stream_that_another_task_closes_leaves_no_trace_in_it(
         assert not trace.get_current_span().get_span_context().is_valid
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
     assert telemetry.tree() == [("llm_unified.chat", "cancelled", [(OPENAI, "cancelled")])]
+
+
+async def test_a_vendor_that_only_litellm_knows_is_traced_too(
+    sim: Simulator, telemetry: Telemetry
+) -> None:
+    """Named by LiteLLM's vendor, with `traceparent` in what LiteLLM's own client sends."""
+    block = {"model": "deepseek/deepseek-chat", "api_key": sim.openai.api_key}
+    settings = load_settings(
+        {},
+        providers={"cheap": {**block, "base_url": sim.openai.base_url}},
+        primary_provider="cheap",
+    )
+    async with UnifiedLLMService(settings) as service:
+        telemetry.listen(service)
+        await service.generate_response_async(HELLO)
+        async for _ in service.stream_response_async(HELLO):
+            pass
+    spans = [span for span in telemetry.spans if span.kind is SpanKind.CLIENT]
+    assert [s.attributes["gen_ai.provider.name"] for s in spans] == ["deepseek", "deepseek"]
+    assert [s.attributes["llm_unified.provider"] for s in spans] == ["cheap", "cheap"]
+    assert [int(r.headers["traceparent"].split("-")[2], 16) for r in sim.openai.requests] == [
+        span.context.span_id for span in spans
+    ]
