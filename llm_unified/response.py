@@ -214,7 +214,7 @@ class LLMResponse:
     """Citations and the like as the provider gives them; Anthropic's each with its ``supported_text``."""
     logprobs: dict[str, Any] | None = None
     """With ``logprobs=True``, in OpenAI's form."""
-    call_id: str | None = None
+    call_id: str | None = field(default=None, compare=False)
     """Ours, the same in this call's events, logs and spans."""
     message: dict[str, Any] = field(default_factory=dict, repr=False)
     """The assistant's turn: append it to ``messages`` as it is, whoever is asked next.
@@ -234,5 +234,5 @@ class Embedding:
     """All requests' together; ``None`` when the provider did not count."""
     cost_usd: float | None = None
     attempts: tuple[Attempt, ...] = ()
-    call_id: str | None = None
+    call_id: str | None = field(default=None, compare=False)
     """Ours, the same in this call's events, logs and spans."""
