@@ -159,6 +159,7 @@ async def ask(
 def data(response: LLMResponse) -> dict[str, Any]:
     """All that an answer says, without what differs from request to request."""
     found = asdict(response)
+    del found["call_id"]  # of two calls
     del found["attempts"]
     for name in ("id", "created"):
         del found["raw_response"][name]
