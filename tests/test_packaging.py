@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_unified import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -33,10 +35,17 @@ def test_the_wheel_brings_only_our_package(wheel):
     assert tops == {"llm_unified", f"llm_unified-{PROJECT['version']}.dist-info"}
 
 
-@pytest.mark.parametrize("name", ["py.typed", "local/chat.jinja", "testing/__init__.py"])
+@pytest.mark.parametrize(
+    "name", ["py.typed", "local/chat.jinja", "testing/__init__.py", "cli/report/page.css"]
+)
 def test_the_wheel_is_complete(wheel, name):
     """What is not a module travels, too."""
     assert f"llm_unified/{name}" in wheel.namelist()
+
+
+def test_the_version_is_the_same_in_both_places():
+    """pyproject.toml for installers, the package for programs."""
+    assert PROJECT["version"] == __version__
 
 
 def test_the_wheel_works_away_from_the_source(wheel, tmp_path):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from llm_unified import __version__
 from llm_unified.cli.load import existing
 from llm_unified.settings import Settings, fingerprint, inspect_settings
 from llm_unified.settings.options import FALLBACK_KINDS, OPTIONS, PROVIDER_OPTIONS
+from llm_unified.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any, Final
 
 from llm_unified.errors import ConfigurationError
 from llm_unified.observe.publisher import Source
+from llm_unified.version import __version__
 
 __all__ = ["export_opentelemetry"]
 
@@ -60,9 +60,8 @@ def export_opentelemetry(
     if content is None:
         content = environ.get(_CAPTURE, "").strip().lower() in _CAPTURED
     scope: dict[str, Any] = {"schema_url": vocabulary.schema_url}
-    number = version("llm-unified")
-    tracer = trace.get_tracer("llm_unified", number, tracer_provider, **scope)
-    meter = metrics.get_meter("llm_unified", number, meter_provider, **scope)
+    tracer = trace.get_tracer("llm_unified", __version__, tracer_provider, **scope)
+    meter = metrics.get_meter("llm_unified", __version__, meter_provider, **scope)
     spans = Spans(tracer, vocabulary, content=content)
     measured = Metrics(meter, vocabulary)
     ends = [
