@@ -75,12 +75,12 @@ class Watched:
         self._service(NOTHING)
         self._opentelemetry(self._service("OpenTelemetry, 10 % of traces"), 0.1)
         self._opentelemetry(self._service("OpenTelemetry, all traces"), 1.0)
-        export_prometheus(self._service("Prometheus"), self._registry)
+        export_prometheus(self._service("Prometheus"), self._registry, name="alone")
         self._service("a subscriber of your own").subscribe(_look)
         for name, share in ((EVERYTHING, 0.1), ("everything, all traces", 1.0)):
             service = self._service(name)
             self._opentelemetry(service, share)
-            export_prometheus(service, self._registry)
+            export_prometheus(service, self._registry, name=name)
             service.subscribe(_look)
 
     def _service(self, name: str) -> UnifiedLLMService:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from llm_unified import UnifiedLLMService
+from llm_unified.observability import export_prometheus
 from llm_unified.testing import Simulator
 from tests.proof import PRICES, PROVIDERS, Truth, Upstreams, carry_out, service_over, tasks
 
@@ -20,6 +21,9 @@ pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.trace import SpanKind
 
 from tests.test_opentelemetry import Telemetry
+from tests.test_prometheus import Scrape
+
+prometheus = pytest.importorskip("prometheus_client")
 
 CALLS = int(os.environ.get("PROOF_CALLS", "300"))
 
@@ -124,24 +128,68 @@ def check_metrics(truth: Truth, telemetry: Telemetry) -> None:
     assert first == +truth.begun
 
 
+def check_prometheus(truth: Truth, scrape: Scrape, service: str) -> None:
+    mine = {"llm_service": service}
+
+    def users(name: str, *labels: str, **only: str) -> dict[Any, float]:
+        """Sums of users' requests, pings left out."""
+        found: Counter[Any] = Counter()
+        for operation in ("chat", "embeddings"):
+            found.update(scrape.by(name, *labels, operation=operation, **mine, **only))
+        return dict(found)
+
+    assert scrape.by("calls_total", "outcome", **mine) == +truth.outcomes
+    answered = {"outcome": "answered", "fallback": "true"}
+    assert scrape("calls_total", **answered, **mine) == truth.fallbacks
+    assert scrape("calls_in_flight", **mine) == 0
+    assert scrape("call_duration_seconds_count", **mine) == truth.total
+    assert users("attempts_total", "provider") == +truth.attempts
+    assert scrape.by("attempts_total", "provider", operation="ping", **mine) == +truth.pings
+    failed = users("attempts_total", "provider", "kind")
+    assert {key: count for key, count in failed.items() if key[1]} == +truth.kinds
+    assert users("attempt_duration_seconds_count", "provider") == +truth.attempts
+    first = scrape.by("attempt_first_token_seconds_count", "provider", **mine)
+    assert first == +truth.begun
+    assert users("fallbacks_total", "source") == +truth.fallbacks_out
+    assert users("fallbacks_total", "target") == +truth.fallbacks_in
+    chat = {"operation": "chat", **mine}
+    assert scrape.by("tokens_total", "provider", direction="input", **chat) == +truth.prompt
+    assert scrape.by("tokens_total", "provider", direction="output", **chat) == +truth.completion
+    embedded = scrape.by("tokens_total", "provider", operation="embeddings", **mine)
+    assert embedded == +truth.embedded
+    costs = users("cost_usd_total", "provider")
+    for name in PROVIDERS:
+        prompt = truth.prompt[name] + truth.embedded[name]
+        cost = prompt * PRICES[0] + truth.completion[name] * PRICES[1]
+        assert costs.get(name, 0.0) == pytest.approx(cost)
+    assert scrape.by("connections_opened_total", "provider", **mine) == +truth.opened
+    reused = truth.requests - truth.opened
+    assert scrape.by("connections_reused_total", "provider", **mine) == reused
+
+
 async def test_every_number_equals_the_journal(sim: Simulator) -> None:
-    """In statistics and OpenTelemetry alike; a second service in the process has its own numbers, as exact."""
+    """In statistics, OpenTelemetry and Prometheus alike; a second service has its own numbers, as exact."""
     telemetry, other_telemetry = Telemetry(), Telemetry()
+    registry = prometheus.CollectorRegistry()
     with Simulator() as other_sim:
         upstreams, others = Upstreams(sim), Upstreams(other_sim)
         async with service_over(upstreams) as service, service_over(others) as other:
             telemetry.listen(service)
             other_telemetry.listen(other)
+            export_prometheus(service, registry, name="one")
+            export_prometheus(other, registry, name="other")
             ends, other_ends = await asyncio.gather(
                 carry_out(service, upstreams, list(tasks(CALLS, seed=1))),
                 carry_out(other, others, list(tasks(CALLS // 10, seed=2))),
             )
-            for told, mine, each, seen in (
-                (ends, upstreams, service, telemetry),
-                (other_ends, others, other, other_telemetry),
+            scrape = Scrape(registry)
+            for told, mine, each, seen, name in (
+                (ends, upstreams, service, telemetry, "one"),
+                (other_ends, others, other, other_telemetry, "other"),
             ):
                 truth = mine.truth()
                 del told["ping"]
                 assert told == truth.outcomes
                 check_statistics(truth, each)
                 check_opentelemetry(truth, seen)
+                check_prometheus(truth, scrape, name)

@@ -17,6 +17,7 @@ from llm_unified.observe.publisher import Publisher
 from llm_unified.pool.deployments import Deployment
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.rotation import Rotation
+from llm_unified.pool.upstream import Upstream
 from llm_unified.settings import Settings
 from llm_unified.wire.connections import Connections
 from llm_unified.wire.transport import ConnectionPool
@@ -102,6 +103,14 @@ class Dispatcher:
     async def pool_of(self, deployment: Deployment) -> ConnectionPool | None:
         """This deployment's connections in this loop; ``None`` where LiteLLM uses its own."""
         return self.engine.pool(deployment, await self.connections.here())
+
+    def sockets(self) -> dict[Upstream, tuple[int, int]]:
+        """Each deployment's connections ``(busy, idle)``, in all event loops together."""
+        found = {}
+        for upstream, key in self.engine.connections():
+            pairs = [pool.sockets for pool in self.connections.everywhere(key)]
+            found[upstream] = sum(busy for busy, _ in pairs), sum(idle for _, idle in pairs)
+        return found
 
     def timeout_of(self, provider: str) -> float:
         """Seconds for one attempt."""

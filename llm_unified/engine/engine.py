@@ -17,6 +17,7 @@ from llm_unified.engine.router import FallbackRouter
 from llm_unified.engine.translate import Plan
 from llm_unified.engine.warmup import warm_up
 from llm_unified.pool.deployments import Deployment, build_model_list, plan
+from llm_unified.pool.upstream import Upstream
 from llm_unified.response import Usage
 from llm_unified.settings import Settings
 from llm_unified.vendors import Adapted, Adapter, CannotAdaptError, taken, vendor_of
@@ -70,6 +71,11 @@ class Engine:
     def connection_keys(self) -> frozenset[str]:
         """What the deployments of this configuration connect to."""
         return frozenset(self._keys.values())
+
+    def connections(self) -> list[tuple[Upstream, str]]:
+        """Each deployment, and what it connects to."""
+        named = self.names.upstream
+        return [(named(d, d.model), self._keys[d.id]) for d in self.deployments.values()]
 
     def changed(self, other: Engine) -> list[Deployment]:
         """Those that connect elsewhere, or with another key, than those of the same id in ``other``."""

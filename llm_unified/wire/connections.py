@@ -36,6 +36,10 @@ class Connections(Generic[P]):
         """This loop's pools; the caller adds what is missing."""
         return await self._loops.here()
 
+    def everywhere(self, key: str) -> list[P]:
+        """All loops' pools of this key."""
+        return [pools[key] for _, pools in self._loops.items() if key in pools]
+
     def retire(self, keep: Collection[str]) -> None:
         """Close, each in its own loop and once it is idle, all pools whose key is not in ``keep``."""
         for loop, pools in self._loops.items():

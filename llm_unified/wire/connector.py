@@ -150,6 +150,11 @@ class Connector(aiohttp.TCPConnector):
                 exchange.opened += 1
             return connection
 
+    @property
+    def open(self) -> int:
+        """Sockets that are connected."""
+        return len(self._watches)
+
     def abandon(self) -> None:
         """Drop everything without the loop, which stands still, is gone, or is another process's."""
         self._closed = True

@@ -211,6 +211,14 @@ class ConnectionPool:
 
         return free
 
+    @property
+    def sockets(self) -> tuple[int, int]:
+        """Connections ``(busy, idle)``; from any thread."""
+        connectors = (self._kept.connector, self._burst.connector)
+        open_ = sum(each.open for each in connectors if isinstance(each, Connector))
+        busy = min(self.in_flight, open_)
+        return busy, open_ - busy
+
     async def idle(self) -> None:
         """Wait until no request is in flight."""
         while self.in_flight:
