@@ -392,7 +392,7 @@ def test_completion_completes():
         assert (done.stdout.strip(), done.stderr) == (expected, "")
 
 
-@pytest.mark.parametrize("page", ["runbook.md", "migration.md"])
+@pytest.mark.parametrize("page", ["runbook.md", "migration.md", "observability.md"])
 def test_every_command_in_the_documents_exists(page):
     """What a page tells to type is understood, option by option."""
     text = (ROOT / "docs" / page).read_text("utf-8")

@@ -481,7 +481,7 @@ def test_watch_prints_a_line_per_round(sim, cli):
 def test_watch_as_json_lines(sim, cli):
     """One object per round with health, turn, latency and errors."""
     sim.groq.always(faults.status(500))
-    code, out, _ = cli("watch", "--count", "2", "--every", "0.05", "--json")
+    code, out, _ = cli("watch", "--tokens", "16", "--count", "2", "--every", "0.05", "--json")
     rounds = [json.loads(line) for line in out.splitlines()]
     assert (code, [r["round"] for r in rounds], rounds[1]["ok"]) == (1, [1, 2], False)
     last = rounds[1]["providers"]
@@ -544,7 +544,10 @@ def terminal(sim, *arguments, columns=80, names=NAMES, **environ):
         (["check"], ["environment AZURE_OPENAI_API_VERSION", "azure_openai, groq, anthropic"]),
         (["ping"], ["FIRST TOKEN", "down: the provider is in trouble (HTTP 500)"]),
         (["drill"], ["openai: connection, azure_openai: connection, groq: server"]),
-        (["watch", "--count", "1"], ["last problem", "server, HTTP 500: internal_server_error"]),
+        (
+            ["watch", "--count", "1", "--tokens", "16"],
+            ["last problem", "server, HTTP 500: internal_server_error"],
+        ),
     ],
     ids=lambda value: value[0],
 )

@@ -9,10 +9,10 @@ from typing import Any, Final
 import click
 from click.shell_completion import get_completion_class
 
-from llm_unified import __version__
 from llm_unified.cli import parsing
 from llm_unified.cli.parsing import PROGRAM, flag, seconds, value, whole
 from llm_unified.cli.runner import WRONG, run
+from llm_unified.version import __version__
 
 __all__ = ["cli"]
 
@@ -153,16 +153,35 @@ llm-unified drill --json""",
 _command(
     "watch",
     "ask every provider again and again, and show how they are",
-    "From a service of its own: another process's counters are not seen. A table in a terminal, one "
+    "From a service of its own: another process's counters are not seen. Spends no tokens unless "
+    "--tokens says so: the list of models shows connection and key. A table in a terminal, one "
     "line per round in a pipe. Ends with Ctrl-C. The exit code is 1 if a provider was down in the "
     "last round.",
     """llm-unified watch
+llm-unified watch --tokens 16                 asks for an answer
 llm-unified watch --every 60 | tee providers.log
-llm-unified watch --count 1 --json""",
+llm-unified watch --json > providers.jsonl    for llm-unified report""",
     parsing.provider("watch only this provider; may be repeated", repeat=True),
     value("--every", metavar="S", text="seconds between two rounds", default="15", type=seconds),
     value("--count", metavar="N", text="stop after so many rounds", type=whole(1, 1_000_000)),
-    parsing.tokens("16", "tokens per question at most"),
+    parsing.tokens("0", "tokens per question at most; 0 asks for no answer", lowest=0),
+)
+_command(
+    "report",
+    "draw a web page about what a watch, or a service's log, wrote",
+    "FILE has the lines of `llm-unified watch --json`, or of a log in JSON (structlog's JSONRenderer); - "
+    "stands for standard input. The page is one file that needs no network. Lines that are "
+    "something else are counted and named.",
+    """llm-unified report providers.jsonl     writes providers.html
+journalctl -u my-service -o cat | llm-unified report - > report.html""",
+    click.Argument(["file"], type=click.Path()),
+    value(
+        "-o",
+        "--output",
+        metavar="HTML",
+        text="the page to write, - for standard output  [default: FILE with .html]",
+        type=click.Path(),
+    ),
 )
 _command(
     "export",
