@@ -40,15 +40,16 @@ def availability(found: Figures) -> str:
     return figure("Availability", about, strips(rows, found.span), wide=True)
 
 
-def latency(found: Figures) -> str:
+def latency(reading: Reading, found: Figures) -> str:
     series = []
     for colour, provider in enumerate(found.providers):
         for share, faint in ((0.5, False), (0.99, True)):
             values = [quantile(some, share) for some in provider.seconds]
             words = f"{provider.name} {'99th percentile' if faint else 'median'}"
             series.append(Series(words, values, colour, faint))
+    what = "what was answered" if reading.rounds else "whole calls, by who answered in the end"
     return _plot(
-        ("Latency", "Of what was answered: median solid, 99th percentile dotted."),
+        ("Latency", f"Of {what}: median solid, 99th percentile dotted."),
         lines(series, found.span, seconds),
         _names(found),
         drawn=any(value is not None for one in series for value in one.values),

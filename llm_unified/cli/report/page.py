@@ -33,7 +33,7 @@ def page(reading: Reading, found: Figures, source: str) -> str:
         _tiles(found),
         '<div class="plots">',
         charts.availability(found),
-        charts.latency(found),
+        charts.latency(reading, found),
         charts.fallbacks(reading, found),
         charts.cost(found),
         charts.failures(found),

@@ -6,6 +6,7 @@ from typing import Final
 
 __all__ = ["count", "duration", "money", "percent", "seconds"]
 
+_DIME: Final = 0.1  # dollars; less needs more digits
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
@@ -20,7 +21,7 @@ def seconds(value: float | None) -> str:
 
 def money(value: float) -> str:
     """``"$0.0012"``."""
-    return "$0" if value == 0 else f"${value:,.2f}" if value >= 1 else f"${value:.2g}"
+    return "$0" if value == 0 else f"${value:,.2f}" if value >= _DIME else f"${value:.2g}"
 
 
 def count(value: float) -> str:
