@@ -36,6 +36,8 @@ PROXY = ("proxy.txt", ".venv-proxy")
 DOCS = ("docs.txt", ".venv-docs")
 FRAMEWORKS = ("frameworks.txt", ".venv-frameworks")
 FRAMEWORKS_LOWEST = ("frameworks-lowest.txt", ".venv-frameworks-lowest")
+PEERS = ("peers.txt", ".venv-peers")
+TENSORZERO = ("tensorzero.txt", ".venv-tensorzero")
 ADAPTERS = ["--all-extras", "--group", "build", "--group", "contract", "--group", "frameworks"]
 LOCKS = {
     "dev.txt": ["--all-extras", "--group", "dev"],
@@ -47,7 +49,11 @@ LOCKS = {
     "docs.txt": ["--all-extras", "--group", "build", "--group", "docs"],
     "frameworks.txt": ADAPTERS,
     "frameworks-lowest.txt": [*ADAPTERS, "requirements/frameworks-lowest.in"],
+    "peers.txt": ["--group", "build", "--group", "peers"],
+    "tensorzero.txt": ["--only-binary", "tensorzero", "--emit-build-options"],
 }
+ALONE = {"tensorzero.txt": ["--group", "build", "--group", "tensorzero"]}
+"""Locks without our own dependencies."""
 EXAMPLES = sorted(f"examples/{file.name}" for file in (ROOT / "examples").glob("*.py"))
 CONTRACT = (
     "tests/test_litellm_contract.py",
@@ -151,7 +157,8 @@ def lock(arguments: list[str]) -> int:
         command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
         # No header and no index: neither a path of this machine nor the name of a host belongs here.
         command += ["--no-header", "--no-emit-index-url", "--python-version", "3.11"]
-        command += [*what, "pyproject.toml", "--output-file", f"requirements/{name}", *arguments]
+        command += [*what, *ALONE.get(name, ["pyproject.toml"])]
+        command += ["--output-file", f"requirements/{name}", *arguments]
         code = subprocess.call(command, cwd=ROOT)
         if code != 0:
             return code
