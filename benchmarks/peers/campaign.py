@@ -73,6 +73,8 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     if given.smoke:
         plan = replace(plan, seconds=0.01, streams=1, concurrent=(4,), failing=4)
         memory_calls = min(memory_calls, 40)
+    else:
+        say("about eight minutes on an idle machine with two cores")
     run = Run(pythons, plan)
     with Upstream() as upstream:
         capacity = upstream.capacity(max(plan.seconds, 0.1))

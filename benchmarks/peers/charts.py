@@ -11,16 +11,17 @@ from typing import Any
 from .clients import OURS
 from .report import number
 
-WIDTH, LABELS, VALUES, EDGE = 560, 196, 64, 16
+WIDTH, LABELS, VALUES, EDGE = 560, 206, 54, 16
 BAR, GAP, BETWEEN = 11, 3, 11
 TOP, BOTTOM = 62, 30
 STYLE = """
  .card{fill:#fff;stroke:#d0d7de}.title{fill:#1f2328;font-size:15px;font-weight:600}
  text{fill:#57606a;font:12.5px system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif}
- .ours{fill:#1f2328;font-weight:600}.tick{font-size:11px}.grid{stroke:#d0d7de;stroke-dasharray:2 3}
+ .value{paint-order:stroke;stroke:#fff;stroke-width:3px}
+.label{text-anchor:end} .ours{fill:#1f2328;font-weight:600}.tick{font-size:11px}.grid{stroke:#d0d7de;stroke-dasharray:2 3}
  .a{fill:#8c959f}.b{fill:#c8ced5}.ours-a{fill:#0969da}.ours-b{fill:#80b3f0}
  @media(prefers-color-scheme:dark){
- .card{fill:#0d1117;stroke:#30363d}.title,.ours{fill:#e6edf3}text{fill:#9198a1}.grid{stroke:#30363d}
+ .card{fill:#0d1117;stroke:#30363d}.title,.ours{fill:#e6edf3}text{fill:#9198a1}.grid{stroke:#30363d}.value{stroke:#0d1117}
  .a{fill:#6e7681}.b{fill:#3d444d}.ours-a{fill:#4493f8}.ours-b{fill:#1f4f8f}}
 """
 
@@ -51,12 +52,16 @@ CHARTS = {
         most_first=True,
     ),
     "failover": Chart(
-        "A call when the first provider fails, ms (each line × 10)",
+        "A call once the first provider fails, ms",
         {"first call": "failover_first_ms", "steady": "failover_steady_ms"},
-        "less is better",
+        "less is better; logarithmic",
         logarithmic=True,
     ),
-    "start": Chart("Start of the process to first answer, s", {"": "start_s"}, "less is better"),
+    "start": Chart(
+        "CPU from the start of the process to the first answer, s",
+        {"": "start_cpu_s"},
+        "less is better",
+    ),
     "memory": Chart(
         "Memory, MiB",
         {"after all calls": "memory_after_mib", "after the first": "start_mib"},
@@ -103,29 +108,38 @@ def draw(chart: Chart, clients: dict[str, Any]) -> str:
             f'<text class="tick" x="{at}" y="{bottom + 16}" text-anchor="middle">{label}</text>'
         )
     for number_, (name, client) in enumerate(rows):
-        parts += _row(name, client, keys, TOP + number_ * step, x)
+        parts += _row(name, client, keys, TOP + number_ * step, x, dots=chart.logarithmic)
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _row(
-    name: str, client: dict[str, Any], keys: list[str], y: float, x: Callable[[float], float]
+    name: str,
+    client: dict[str, Any],
+    keys: list[str],
+    y: float,
+    x: Callable[[float], float],
+    *,
+    dots: bool,
 ) -> list[str]:
-    ours = name == OURS
-    mark, bold = ("ours-", ' class="ours"') if ours else ("", "")
+    mark, bold = ("ours-", " ours") if name == OURS else ("", "")
     middle = y + len(keys) * (BAR + GAP) / 2 + 3
     label = escape(client["label"])
-    parts = [f'<text{bold} x="{LABELS - 8}" y="{middle}" text-anchor="end">{label}</text>']
+    parts = [f'<text class="label{bold}" x="{LABELS - 8}" y="{middle}">{label}</text>']
     for place, key in enumerate(keys):
         value = client["figures"][key]
         top = y + place * (BAR + GAP)
         width = max(x(value) - LABELS, 1)
+        kind = f'class="{mark}{"ab"[place]}"'
+        if dots:  # a bar without a zero would lie
+            parts.append(f'<circle {kind} cx="{LABELS + width:.1f}" cy="{top + BAR / 2}" r="5"/>')
+        else:
+            parts.append(
+                f'<rect {kind} x="{LABELS}" y="{top}" width="{width:.1f}" height="{BAR}" rx="1.5"/>'
+            )
+        at = LABELS + width + (9 if dots else 5)
         parts.append(
-            f'<rect class="{mark}{"ab"[place]}" x="{LABELS}" y="{top}" width="{width:.1f}" '
-            f'height="{BAR}" rx="1.5"/>'
+            f'<text class="value{bold}" x="{at:.1f}" y="{top + BAR - 1}">{number(value)}</text>'
         )
-        at = LABELS + width + 5
-        shown = number(value)
-        parts.append(f'<text{bold} x="{at:.1f}" y="{top + BAR - 1}">{shown}</text>')
     return parts
 
 
@@ -136,7 +150,7 @@ def _legend(chart: Chart) -> list[str]:
             f'<rect class="{"ab"[place]}" x="{x}" y="37" width="10" height="10" rx="1.5"/>'
         )
         parts.append(f'<text x="{x + 15}" y="46">{escape(name)}</text>')
-        x += 35 + round(len(name) * 6.2)
+        x += 36 + round(len(name) * 6.6)
     parts.append(f'<text x="{x}" y="46">{chart.better}</text>')
     return parts
 

@@ -47,6 +47,7 @@ def of_client(
         each = [round_["many"][many] for round_ in rounds]
         found[f"rate_{many}"] = max(one["rate"] for one in each)
         found[f"p99_{many}_ms"] = min(one["p99"] for one in each) * 1e3
+        found[f"core_rate_{many}"] = 1 / cpu([one["cpu"] for one in each])
         found[f"upstream_busy_{many}"] = max(one["upstream_busy"] for one in each)
     if all("failover" in round_ for round_ in rounds):
         found |= _failover([round_["failover"] for round_ in rounds])

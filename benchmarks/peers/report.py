@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .clients import OURS
+from .clients import CLIENTS, OURS
 
 Figures = dict[str, float]
 Column = tuple[str, Callable[[Figures], str]]
@@ -58,6 +58,7 @@ def _many(results: dict[str, Any]) -> Table:
     for count in counts:
         columns.append((f"calls/s, {count} at a time", _plain(f"rate_{count}")))
         columns.append((f"p99, {count} at a time, ms", _plain(f"p99_{count}_ms")))
+    columns.append((f"calls per CPU second, {counts[-1]}", _plain(f"core_rate_{counts[-1]}")))
     columns.append(
         ("upstream busy", lambda f: f"{max(f[f'upstream_busy_{count}'] for count in counts):.0%}")
     )
@@ -112,14 +113,13 @@ def _conditions(results: dict[str, Any]) -> str:
     busy = max(load) > results["cores"] + 1
     lines = [
         f"Measured {results['made']} on {results['cores']} cores ({results['system']}),",
-        f"Python {results['python']}, {results['rounds']} rounds of fresh processes; {told}.",
+        f"Python {results['python']}, {results['rounds']} rounds of fresh processes, all in",
+        f"{results['minutes']} minutes; {told}.",
         f"The upstream serves {upstream['rate']:,.0f} requests a second to bare sockets;",
         f"one costs it {upstream['cpu_us']:.0f} µs of CPU, so that a core of its own would serve",
         f"{upstream['core']:,.0f}. Load average while measuring: {min(load)} to {max(load)}"
         + (", so other programs ran beside: trust the ratios." if busy else "."),
     ]
-    labels = {
-        name: entry for kind in ("missing", "failed") for name, entry in results[kind].items()
-    }
-    lines += [f"Left out: {name}: {why}." for name, why in labels.items()]
+    left_out = {**results["missing"], **results["failed"]}
+    lines += [f"Left out: {CLIENTS[name].label}: {why}." for name, why in left_out.items()]
     return "\n".join(lines)

@@ -106,14 +106,14 @@ CLIENTS: Final[dict[str, Client]] = {
         "litellm.acompletion", "litellm_", "acompletion", packages=("litellm",), imports="litellm"
     ),
     "router": Client(
-        "LiteLLM Router, no retries",
+        "LiteLLM Router, bare",
         "litellm_",
         "router",
         packages=("litellm",),
         imports="litellm",
     ),
     "router_documented": Client(
-        "LiteLLM Router, as documented",
+        "LiteLLM Router, defaults",
         "litellm_",
         "documented",
         packages=("litellm",),
