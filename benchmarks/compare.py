@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Standard library only: what needs more is imported by the Python of an environment that has it.
+OLDEST = (3, 11)
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +22,8 @@ def main(arguments: list[str]) -> int:
         from peers import measure
 
         return measure.main(arguments[1])
+    if sys.version_info < OLDEST:
+        sys.exit(f"This needs Python 3.11 or newer; {sys.executable} is older.")
     if "--peers" in arguments:
         from peers import campaign
 

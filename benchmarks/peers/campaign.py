@@ -1,8 +1,10 @@
 """The whole run: environments, the upstream, rounds of fresh processes in turn, memory, and what is written.
 
-python benchmarks/compare.py --peers                    everything, into build/benchmarks
-python benchmarks/compare.py --peers --publish          and into docs/, as the site shows it
-python benchmarks/compare.py --peers --render docs/assets/benchmarks/results.json    only the tables, charts
+    python benchmarks/compare.py --peers                 everything, into build/benchmarks
+    python benchmarks/compare.py --peers --publish       and into docs/, as the site shows it
+    python benchmarks/compare.py --peers --render docs/assets/benchmarks/results.json
+
+The last one only draws what an earlier run measured.
 """
 
 from __future__ import annotations
@@ -26,10 +28,8 @@ from .plan import Plan
 from .server import Upstream
 
 PROGRAM = Path(__file__).resolve().parents[1] / "compare.py"
-LIMIT = 900.0
+LIMIT = 1800.0
 """Seconds after which a measuring process is given up."""
-NOISE = 1.5
-"""A load average above the number of cores by this factor is told."""
 
 
 def say(text: str) -> None:
@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="compare.py --peers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="compare.py --peers", description="Us beside others.")
     parser.add_argument("--rounds", type=int, default=3, help="fresh processes per client")
     parser.add_argument("--seconds", type=float, default=1.0, help="per figure and process")
     parser.add_argument("--memory-calls", type=int, default=20_000, help="0 leaves memory out")
