@@ -74,7 +74,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
         plan = replace(plan, seconds=0.01, streams=1, concurrent=(4,), failing=4)
         memory_calls = min(memory_calls, 40)
     else:
-        say("about eight minutes on an idle machine with two cores")
+        say("about ten minutes on an idle machine with two cores")
     run = Run(pythons, plan)
     with Upstream() as upstream:
         capacity = upstream.capacity(max(plan.seconds, 0.1))

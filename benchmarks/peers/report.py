@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +112,7 @@ def _conditions(results: dict[str, Any]) -> str:
     versions = {k: v for c in results["clients"].values() for k, v in c["versions"].items()}
     told = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     busy = max(load) > results["cores"] + 1
-    lines = [
+    text = [
         f"Measured {results['made']} on {results['cores']} cores ({results['system']}),",
         f"Python {results['python']}, {results['rounds']} rounds of fresh processes, all in",
         f"{results['minutes']} minutes; {told}.",
@@ -121,5 +122,5 @@ def _conditions(results: dict[str, Any]) -> str:
         + (", so other programs ran beside: trust the ratios." if busy else "."),
     ]
     left_out = {**results["missing"], **results["failed"]}
-    lines += [f"Left out: {CLIENTS[name].label}: {why}." for name, why in left_out.items()]
-    return "\n".join(lines)
+    text += [f"Left out: {CLIENTS[name].label}: {why}." for name, why in left_out.items()]
+    return textwrap.fill(" ".join(text), 112, break_long_words=False, break_on_hyphens=False)
