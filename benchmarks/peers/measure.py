@@ -20,7 +20,7 @@ from .plan import Plan
 HELLO = "Hello there."
 PACE = 0.001
 """Seconds between two events of a stream: so each arrives on its own, as from a vendor."""
-GIVE_UP = 12.0
+GIVE_UP = 9.0
 """Seconds after which failing calls are enough, for those that wait before they fail over."""
 
 Ask = Callable[[], Awaitable[None]]
