@@ -63,7 +63,6 @@ def main(arguments: list[str]) -> int:
 
 def measured(given: argparse.Namespace) -> dict[str, Any]:
     """The results, as they stand in the JSON file."""
-    begun = time.monotonic()
     available = environments.here if given.here else environments.made
     pythons, missing = available(given.clients)
     for name, why in missing.items():
@@ -75,6 +74,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
         memory_calls = min(memory_calls, 40)
     else:
         say("about ten minutes on an idle machine with two cores")
+    begun = time.monotonic()
     run = Run(pythons, plan)
     with Upstream() as upstream:
         capacity = upstream.capacity(max(plan.seconds, 0.1))
