@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from llm_unified.version import __version__ as __version__  # mypy: an export
 
 if TYPE_CHECKING:
     from llm_unified.asgi import lifespan

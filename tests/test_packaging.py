@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from llm_unified import __version__
 
@@ -51,7 +52,7 @@ def test_the_wheel_brings_only_our_package(packed):
     assert tops == {"llm_unified", f"llm_unified-{__version__}.dist-info"}
 
 
-@pytest.mark.parametrize("name", ["py.typed", "local/chat.jinja", "testing/__init__.py"])
+@pytest.mark.parametrize("name", ["py.typed", "local/chat.jinja", "testing/pytest_plugin.py"])
 def test_the_wheel_is_complete(packed, name):
     """What is not a module travels, too."""
     assert f"llm_unified/{name}" in packed
@@ -118,6 +119,15 @@ def test_workflows_run_the_code_that_was_looked_at(workflow):
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
     assert "\npermissions: {}\n" in text
     assert text.count("persist-credentials: false") == text.count("actions/checkout@")
+
+
+def test_compose_mounts_what_is_there():
+    """Docker would make an empty folder of a file that was renamed, and say nothing."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    mounts = [mount for each in services.values() for mount in each.get("volumes", ())]
+    ours = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert len(ours) > 5
+    assert [path for path in ours if not (ROOT / path).exists()] == []
 
 
 def test_the_urls_lead_to_one_place():

@@ -1,6 +1,6 @@
 """A service with metrics for `compose.yaml`, whose providers are simulated and fail now and then.
 
-    python examples/observability/service.py      # http://127.0.0.1:8000/metrics; Ctrl-C ends it
+    python examples/observability/service.py      # http://127.0.0.1:9464/metrics; Ctrl-C ends it
     python examples/observability/service.py 20   # ends after that many questions
 
 Your own application needs the two lines in `main` that are marked.
@@ -22,7 +22,7 @@ from llm_unified import LLMError, UnifiedLLMService, load_settings
 from llm_unified.observability import export_prometheus
 from llm_unified.testing import Simulator, faults, replies
 
-PORT = 8000
+PORT = 9464
 WEATHER = [faults.status(500), faults.status(429), faults.html(), *[replies.echo()] * 17]
 
 
