@@ -44,7 +44,12 @@ async def main(questions: int | None) -> None:
                 await asyncio.sleep(0.2)
 
 
+def stop(*_: object) -> None:
+    """End as Ctrl-C does; `docker stop` sends SIGTERM."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # `docker stop`
+    signal.signal(signal.SIGTERM, stop)
     with suppress(KeyboardInterrupt):
         asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else None))
