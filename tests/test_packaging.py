@@ -27,7 +27,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 def built(kind, folder):
     """A distribution, made by the backend that is installed: nothing is fetched."""
-    pytest.importorskip("hatchling")
     program = f"import sys; from hatchling.build import build_{kind}; build_{kind}(sys.argv[1])"
     subprocess.run(
         [sys.executable, "-c", program, folder], cwd=ROOT, check=True, capture_output=True
