@@ -172,7 +172,7 @@ def test_the_locks_are_whole_and_name_no_host(name):
     text = (ROOT / "requirements" / name).read_text("utf-8")
     assert "://" not in text
     packages = re.findall(r"^[a-z0-9].*?(?=^[a-z0-9]|\Z)", text, re.MULTILINE | re.DOTALL)
-    assert len(packages) > 40
+    assert len(packages) > 10
     for package in packages:
         assert re.match(r"[a-z0-9._-]+==", package)
         assert "--hash=sha256:" in package
