@@ -6,6 +6,7 @@
     python3 dev.py contract --lowest  what we rely on in LiteLLM, on the oldest release that we allow
     python3 dev.py proxy              our export in the real LiteLLM Proxy; makes its environment
     python3 dev.py frameworks         the adapters on the real frameworks; --lowest: on the oldest of each
+    python3 dev.py package            wheel and sdist in dist/, tried as installed; SBOM and licences
     python3 dev.py lock               resolve the requirements anew (needs uv); --upgrade for newer ones
     python3 dev.py run mypy dev.py    a tool of the environment, by its module's name
     python3 dev.py setup              only make the environment
@@ -36,7 +37,10 @@ PROXY = ("proxy.txt", ".venv-proxy")
 DOCS = ("docs.txt", ".venv-docs")
 FRAMEWORKS = ("frameworks.txt", ".venv-frameworks")
 FRAMEWORKS_LOWEST = ("frameworks-lowest.txt", ".venv-frameworks-lowest")
+PEERS = ("peers.txt", ".venv-peers")
+TENSORZERO = ("tensorzero.txt", ".venv-tensorzero")
 ADAPTERS = ["--all-extras", "--group", "build", "--group", "contract", "--group", "frameworks"]
+PACKAGE = ("package.txt", ".venv-package")
 LOCKS = {
     "dev.txt": ["--all-extras", "--group", "dev"],
     "lowest.txt": [
@@ -47,7 +51,20 @@ LOCKS = {
     "docs.txt": ["--all-extras", "--group", "build", "--group", "docs"],
     "frameworks.txt": ADAPTERS,
     "frameworks-lowest.txt": [*ADAPTERS, "requirements/frameworks-lowest.in"],
+    "peers.txt": ["--group", "build", "--group", "peers"],
+    "tensorzero.txt": ["--only-binary", "tensorzero", "--emit-build-options"],
+    "package.txt": [],
+    # What a service installs: the container image, the SBOM and the licences are made of it.
+    "runtime.txt": [
+        *["--extra", "cli", "--extra", "redis", "--extra", "prometheus", "--extra", "otel"],
+        *["--extra", "watch"],
+    ],
 }
+ALONE = {
+    "tensorzero.txt": ["--group", "build", "--group", "tensorzero"],
+    "package.txt": ["--group", "package"],
+}
+"""Locks without our own dependencies."""
 EXAMPLES = sorted(f"examples/{file.name}" for file in (ROOT / "examples").glob("*.py"))
 CONTRACT = (
     "tests/test_litellm_contract.py",
@@ -83,6 +100,7 @@ def main(arguments: list[str]) -> int:
         "contract": lambda: contract(rest),
         "proxy": lambda: proxy(rest),
         "frameworks": lambda: frameworks(rest),
+        "package": lambda: run(PACKAGE, ".ci/package.py", *rest),
         "lock": lambda: lock(rest),
         "run": lambda: run(DEV, "-m", *rest),
         "setup": lambda: run(DEV, "-c", ""),
@@ -151,7 +169,8 @@ def lock(arguments: list[str]) -> int:
         command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
         # No header and no index: neither a path of this machine nor the name of a host belongs here.
         command += ["--no-header", "--no-emit-index-url", "--python-version", "3.11"]
-        command += [*what, "pyproject.toml", "--output-file", f"requirements/{name}", *arguments]
+        command += [*what, *ALONE.get(name, ["pyproject.toml"])]
+        command += ["--output-file", f"requirements/{name}", *arguments]
         code = subprocess.call(command, cwd=ROOT)
         if code != 0:
             return code

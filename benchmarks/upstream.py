@@ -2,7 +2,9 @@
 
     python benchmarks/upstream.py      # prints its port and serves until its standard input ends
 
-A path with ``/down/`` in it is refused with status 500. A request for a stream gets `CHUNKS` text events.
+A path with ``/down/`` in it is refused with status 500, one with ``/flaky/`` while the switch says so. A request
+for a stream gets `CHUNKS` text events, in one write or ``pace`` seconds apart. ``GET /-/state?down=1&pace=0.001``
+sets the switches that it names and tells what was served, and with how much CPU.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from typing import Any, Final, cast
+from urllib.parse import parse_qsl
 
 CHUNKS: Final = 200
 WORDS: Final = [f"word{i} " for i in range(CHUNKS)]
@@ -97,10 +101,33 @@ ANTHROPIC_STREAM: Final = _response(_anthropic_stream(), "text/event-stream")
 DOWN: Final = _response('{"error": {"message": "down"}}', status="500 Internal Server Error")
 
 
+PACED: Final = {
+    whole: [event + b"\n\n" for event in whole.removesuffix(b"\n\n").split(b"\n\n")]
+    for whole in (OPENAI_STREAM, ANTHROPIC_STREAM)
+}
+"""Head and first event in one piece, then one event each, as a vendor sends them."""
+
+
+class State:
+    """What the measuring processes may switch and ask."""
+
+    down = False
+    pace = 0.0
+    served = 0
+    refused = 0
+
+    def answer(self, query: str) -> bytes:
+        for name, value in parse_qsl(query):
+            setattr(self, name, type(getattr(self, name))(float(value)))
+        seen = {"cpu": time.process_time(), "served": self.served, "refused": self.refused}
+        return _response(json.dumps(seen))
+
+
 class _Connection(asyncio.Protocol):
     """One connection: whole requests in, a ready answer out."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -116,11 +143,24 @@ class _Connection(asyncio.Protocol):
                 return
             body = self._buffer[end + 4 : end + 4 + size]
             self._buffer = self._buffer[end + 4 + size :]
-            self._transport.write(_answer(head.partition(b"\r\n")[0], body))
+            answer = _answer(self._state, head.partition(b"\r\n")[0], body)
+            if self._state.pace and answer in PACED:
+                self._paced(PACED[answer])
+            else:
+                self._transport.write(answer)
+
+    def _paced(self, pieces: list[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        for number, piece in enumerate(pieces):
+            loop.call_at(loop.time() + number * self._state.pace, self._transport.write, piece)
 
 
-def _answer(line: bytes, body: bytes) -> bytes:
-    if b"/down/" in line:
+def _answer(state: State, line: bytes, body: bytes) -> bytes:
+    if b"/-/state" in line:
+        return state.answer(line.split()[1].decode().partition("?")[2])
+    state.served += 1
+    if b"/down/" in line or (state.down and b"/flaky/" in line):
+        state.refused += 1
         return DOWN
     stream = b'"stream":true' in body or b'"stream": true' in body
     if b"/messages" in line:
@@ -130,7 +170,8 @@ def _answer(line: bytes, body: bytes) -> bytes:
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Connection, "127.0.0.1", 0, backlog=1024)
+    state = State()
+    server = await loop.create_server(lambda: _Connection(state), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 

@@ -125,7 +125,7 @@ class AsyncMethods(WatchedMethods):
 
         The result has the order of ``conversations``; one that failed is there as its `LLMError` (a
         value, not raised). The options are those of `generate_response_async` and hold for each item, the
-        deadline too. ``progress``: a bar on stderr, if that is a terminal.
+        deadline too. ``progress``: a bar on stderr, if that is a terminal and rich is installed (extra ``cli``).
 
         An exception of the caller's own code (``accept``) ends the whole: the calls under way are cancelled,
         and it is raised as it is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from llm_unified.calls.request import json_copy
@@ -70,8 +71,8 @@ def _kept(conversation: Any) -> Any:
 
 @contextlib.contextmanager
 def _bar(total: int, *, shown: bool) -> Iterator[_Bar]:
-    """A progress bar on stderr, by rich; only where a person looks at it."""
-    if not shown:
+    """A progress bar on stderr, by rich; only where a person looks at it, and where rich is there to draw it."""
+    if not shown or find_spec("rich") is None:
         yield lambda: None
         return
     from rich.console import Console

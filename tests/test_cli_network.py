@@ -502,6 +502,21 @@ def test_watch_in_a_terminal_shows_a_table(sim, cli, monkeypatch):
     assert "server, HTTP 500" in out
 
 
+def test_a_terminal_without_rich_gets_what_a_pipe_gets(sim, cli, monkeypatch):
+    """The extra `cli` is a convenience: no command needs it, nothing is said about it."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    code, out, err = cli("watch", "--count", "2", "--every", "0.05")
+    assert (code, err) == (0, "")
+    assert "round 1" in out
+    assert "round 2" in out
+    assert "\x1b" not in out
+    code, out, err = cli("ping")
+    assert (code, err) == (0, "")
+    assert "FIRST TOKEN" in out.upper()
+
+
 def test_watch_ends_with_control_c(sim):
     """As a process: the line of the round, then exit code 130 without a traceback."""
     command = [*COMMAND, "watch", "--every", "60", "-p", "openai"]

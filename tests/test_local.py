@@ -363,8 +363,9 @@ def test_is_silent_and_ends_while_an_answer_is_under_way():
 def test_forked_children_use_the_same_model_and_may_outlive_their_parent():
     """A prefork server's workers share one model; it ends with the last of them."""
     program = """
-import os, sys, time, urllib.request
+import os, sys, time, urllib.request, warnings
 from llm_unified.local import serve
+warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)  # since 3.12, wherever threads are
 served = serve()
 def healthy():
     with urllib.request.urlopen(served.base_url.replace("/v1", "/health")) as answer:

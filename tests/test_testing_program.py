@@ -45,9 +45,17 @@ def test_wrong_options_say_what_is_right():
         program.main(["--providers", "nobody"])
 
 
-def test_the_plugin_gives_fixtures(pytester):
-    """A user's test suite needs one line to have all of it."""
-    pytester.makeconftest('pytest_plugins = ["llm_unified.testing.pytest_plugin"]')
+PLUGIN = "llm_unified.testing.pytest_plugin"
+
+
+@pytest.mark.parametrize(
+    "conftest",
+    ["", f"pytest_plugins = ['{PLUGIN}']", f"from {PLUGIN} import *"],
+    ids=["nothing", "pytest_plugins", "star import"],
+)
+def test_the_plugin_gives_fixtures(pytester, conftest):
+    """A user's test suite has them without a line of its own, and may still name them as before."""
+    pytester.makeconftest(conftest)
     pytester.makepyfile(
         """
         import os
@@ -72,6 +80,27 @@ def test_the_plugin_gives_fixtures(pytester):
         "-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio"
     )
     result.assert_outcomes(passed=2)
+
+
+def test_pytest_starts_as_quickly_as_without_the_plugin(pytester):
+    """Where no test asks for it, the simulator stays unloaded, and `-p no:` keeps the plugin out."""
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_of_ours_is_loaded():
+            ours = {name for name in sys.modules if name.startswith("llm_unified")}
+            plugin = "llm_unified.testing.pytest_plugin"
+            assert ours <= {"llm_unified", "llm_unified.testing", plugin}
+            print("registered:", plugin in ours)
+        """
+    )
+    options = ["-W", "error", "-s", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:cov"]
+    result = pytester.runpytest_subprocess(*options)
+    result.stdout.fnmatch_lines(["*registered: True*"])
+    result = pytester.runpytest_subprocess(*options, "-p", f"no:{PLUGIN}")
+    result.stdout.fnmatch_lines(["*registered: False*"])
+    result.assert_outcomes(passed=1)
 
 
 def test_importing_is_light():

@@ -1,7 +1,8 @@
 """What commands say, and how: aligned columns for people and ``grep``, JSON for programs.
 
 In a terminal rich draws: colours (not where ``NO_COLOR`` is set), lines folded to the width, progress. A
-pipe gets plain lines, however long, and never loads rich.
+pipe gets plain lines, however long, and never loads rich; so does a terminal where it is not installed
+(it comes with the extra ``cli``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -119,12 +121,15 @@ class Output:
 
     @contextmanager
     def live(self) -> Iterator[Callable[[str, Sequence[str], Sequence[Sequence[Cell]]], None]]:
-        """Draw a title and a table again and again at one place of a terminal."""
-        from rich.console import Console, Group
+        """Draw a title and a table again and again: at one place of a terminal, else one below the other."""
+        console = self._console(sys.stdout)
+        if console is None:
+            yield self._below
+            return
+        from rich.console import Group
         from rich.live import Live
         from rich.text import Text
 
-        console = self._console(sys.stdout) or Console()
         with Live(console=console, auto_refresh=False) as screen:
 
             def draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
@@ -134,6 +139,10 @@ class Output:
                 screen.update(Group(Text(title, "italic"), *drawn), refresh=True)
 
             yield draw
+
+    def _below(self, title: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        self.line(title)
+        self.table(headers, rows)
 
     @contextmanager
     def progress(self, text: str) -> Iterator[None]:
@@ -185,8 +194,8 @@ class Output:
         return self.clean(" ".join(text.split())), style
 
     def _console(self, stream: TextIO) -> Console | None:
-        """Return rich's console of a terminal; ``None`` for a pipe or a file."""
-        if not stream.isatty():
+        """Return rich's console of a terminal; ``None`` for a pipe or a file, or where rich is not there."""
+        if not stream.isatty() or find_spec("rich") is None:
             return None
         if (console := self._consoles.get(id(stream))) is None:
             from rich.console import Console

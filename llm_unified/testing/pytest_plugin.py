@@ -1,4 +1,8 @@
-"""Fixtures for pytest: ``pytest_plugins = ["llm_unified.testing.pytest_plugin"]`` in ``conftest.py``."""
+"""Fixtures for pytest, which finds them by itself (entry point ``pytest11``).
+
+It is imported at the start of every pytest run wherever this package is installed, so it loads the simulator
+only when a test asks for it. ``-p no:llm_unified.testing.pytest_plugin`` keeps it out.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_unified.testing.network import NetworkProxy
-from llm_unified.testing.simulator import SimulatedProvider, Simulator
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from llm_unified.testing.network import NetworkProxy
+    from llm_unified.testing.simulator import SimulatedProvider, Simulator
 
 
 @pytest.fixture
 def llm_simulator() -> Iterator[Simulator]:
     """Four simulated providers, fresh for this test."""
+    from llm_unified.testing.simulator import Simulator
+
     with Simulator() as simulator:
         yield simulator
 
@@ -24,6 +30,8 @@ def llm_simulator() -> Iterator[Simulator]:
 def llm_simulator_tls() -> Iterator[Simulator]:
     """The same over HTTPS; needs ``trustme``."""
     pytest.importorskip("trustme")
+    from llm_unified.testing.simulator import Simulator
+
     with Simulator(tls=True) as simulator:
         yield simulator
 
@@ -39,6 +47,8 @@ def llm_environ(llm_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Si
 @pytest.fixture
 def llm_network() -> Iterator[Callable[..., NetworkProxy]]:
     """Makes proxies: ``llm_network(llm_simulator.openai, latency=0.015)``."""
+    from llm_unified.testing.network import NetworkProxy
+
     made: list[NetworkProxy] = []
 
     def make(target: SimulatedProvider | int, *, latency: float = 0.0) -> NetworkProxy:
