@@ -137,7 +137,14 @@ _OTHER_NAMES = {
     "LLM_FALLBACKS": "LLM_FALLBACK_PROVIDERS",
 }
 """Other software's names, and those that people guess."""
-_NOT_OURS = frozenset({"OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_LOG", "OPENAI_ORG_ID"})
+_NOT_OURS = frozenset(
+    {
+        *("OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_LOG", "OPENAI_ORG_ID"),
+        # The `llm` command line's, whose plugin we are.
+        *("LLM_USER_PATH", "LLM_LOAD_PLUGINS", "LLM_EMBEDDING_MODEL", "LLM_EMBEDDINGS_DB"),
+        *("LLM_RAISE_ERRORS", "LLM_TOOLS_DEBUG", "LLM_OPENAI_SHOW_RESPONSES"),
+    }
+)
 _PREFIXES = ("LLM_", *(f"{row.env_prefix}_" for row in PROVIDERS.values() if row.env_prefix))
 
 
@@ -158,5 +165,5 @@ def typos(names: Iterable[str]) -> dict[str, str]:
 def unread(names: Iterable[str]) -> list[str]:
     """Return the variables that begin like ours and have no effect, misspelt ones apart."""
     names = set(names)
-    unknown = names - set(KNOWN_VARIABLES) - set(typos(names))
+    unknown = names - set(KNOWN_VARIABLES) - _NOT_OURS - set(typos(names))
     return sorted(n for n in unknown if n.startswith("LLM_") and not n.startswith("LLM_UNIFIED_"))
