@@ -35,7 +35,7 @@ def register_models(register: Callable[..., None]) -> None:
     register(model(MODEL, **features), async_model(MODEL, **features))
 
 
-class _Options(Chat.Options):
+class _Options(Chat.Options):  # type: ignore[misc] # made by a function there
     """``-o name value``: ``llm``'s own for OpenAI's models, and how the call is carried out."""
 
     provider: str | None = Field(
