@@ -105,7 +105,11 @@ def embeddings(found: Embedding, *, as_base64: bool) -> dict[str, Any]:
             for index, vector in enumerate(found.vectors)
         ],
         "usage": {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.total_tokens},
-        "llm_unified": {"provider": found.provider, "cost_usd": found.cost_usd},
+        "llm_unified": {
+            "call_id": found.call_id,
+            "provider": found.provider,
+            "cost_usd": found.cost_usd,
+        },
     }
 
 
@@ -171,6 +175,7 @@ def _usage(usage: Usage | None) -> dict[str, Any] | None:
 
 def _ours(response: LLMResponse) -> dict[str, Any]:
     return {
+        "call_id": response.call_id,
         "provider": response.provider,
         "model": response.model,
         "cost_usd": response.cost_usd,

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from llm_unified.integrations.openai.bodies import MODEL, Chunks, completion, embeddings, models
-from llm_unified.integrations.openai.failures import as_openai_error, id_of, not_offered
+from llm_unified.integrations.openai.failures import as_openai_error, not_offered
 from llm_unified.integrations.openai.http import http
 from llm_unified.service import UnifiedLLMService
 
@@ -32,7 +32,7 @@ class Reply:
     body: bytes | AsyncGenerator[bytes]
     """A JSON text, or the events of a stream that has begun."""
     request_id: str | None = None
-    """What ``x-request-id`` says."""
+    """The call's, as in events, logs and traces."""
 
 
 async def carry_out(service: UnifiedLLMService, request: http.Request) -> Reply:
@@ -51,7 +51,7 @@ async def _chat(service: UnifiedLLMService, request: http.Request) -> Reply:
     options |= _who(service, options.pop("model", None)) | _limits(request, options, stream=stream)
     if not stream:
         response = await service.generate_response_async(messages, **options)
-        return Reply(_json(completion(response)), id_of(response))
+        return Reply(_json(completion(response)), response.call_id)
     events = _events(service, request, messages, options, usage=bool(wanted.get("include_usage")))
     await anext(events)
     return Reply(events)
@@ -88,7 +88,7 @@ async def _embeddings(service: UnifiedLLMService, request: http.Request) -> Repl
     options |= _who(service, options.pop("model", None), embeddings=True)
     found = await service.embed_async(inputs, **options | _limits(request, options))
     body = embeddings(found, as_base64=options.get("encoding_format") == "base64")
-    return Reply(_json(body), id_of(found))
+    return Reply(_json(body), found.call_id)
 
 
 async def _models(service: UnifiedLLMService, request: http.Request) -> Reply:

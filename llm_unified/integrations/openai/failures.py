@@ -18,10 +18,10 @@ from llm_unified.errors import (
     LLMError,
 )
 from llm_unified.integrations.openai.http import http
-from llm_unified.response import Attempt, Embedding, LLMResponse
+from llm_unified.response import Attempt
 from llm_unified.response import FailureKind as K
 
-__all__ = ["as_openai_error", "id_of", "not_offered"]
+__all__ = ["as_openai_error", "not_offered"]
 
 _STATUSES: Final[Mapping[int, type[openai.APIStatusError]]] = MappingProxyType(
     {
@@ -62,13 +62,6 @@ def as_openai_error(request: Any) -> Iterator[None]:
         yield
     except LLMError as error:
         raise _translated(error, request) from error
-
-
-def id_of(ended: LLMResponse | Embedding | LLMError) -> str | None:
-    """The call's id in logs and traces; else the last upstream's own, for its support desk."""
-    last = ended.attempts[-1].request_id if ended.attempts else None
-    found: str | None = getattr(ended, "call_id", None)
-    return found or last
 
 
 def not_offered(request: Any) -> openai.OpenAIError:
@@ -115,8 +108,8 @@ def _status(
     status, kind, code = said
     body = {"message": message, "type": kind, "code": code, "param": None}
     headers = {}
-    if error is not None and (found := id_of(error)) is not None:
-        headers["x-request-id"] = found
+    if error is not None and error.call_id is not None:
+        headers["x-request-id"] = error.call_id
     wait = getattr(error, "retry_after", None)
     if wait is not None:
         headers["retry-after"] = str(math.ceil(wait))
