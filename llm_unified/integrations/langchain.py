@@ -146,7 +146,7 @@ class ChatUnified(BaseChatModel):
         with SyncStream(begun, service.background) as stream:
             for chunk in stream:
                 if chunk.finish_reason is None:
-                    yield ChatGenerationChunk(message=piece_of(chunk))
+                    yield ChatGenerationChunk(message=piece_of(chunk, self.output_version))
             if stream.response is not None:
                 yield ChatGenerationChunk(message=last_chunk(stream.response))
 
@@ -163,7 +163,7 @@ class ChatUnified(BaseChatModel):
         ) as stream:
             async for chunk in stream:
                 if chunk.finish_reason is None:
-                    yield ChatGenerationChunk(message=piece_of(chunk))
+                    yield ChatGenerationChunk(message=piece_of(chunk, self.output_version))
             if stream.response is not None:
                 yield ChatGenerationChunk(message=last_chunk(stream.response))
 

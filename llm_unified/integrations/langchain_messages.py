@@ -21,6 +21,7 @@ __all__ = ["last_chunk", "message_of", "piece_of", "wire_messages"]
 _ASSISTANT_PARTS: Final = frozenset({"text", "refusal", "tool_use"})
 """What of an assistant's content blocks goes back as content; calls and thinking have members of their own."""
 _REASONING: Final = ("reasoning_content", "thinking_blocks", "reasoning_items")
+_BEHIND_BLOCKS: Final = 1000
 
 
 def wire_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
@@ -85,12 +86,14 @@ def message_of(response: LLMResponse) -> AIMessage:
     )
 
 
-def piece_of(chunk: StreamChunk) -> AIMessageChunk:
+def piece_of(chunk: StreamChunk, output_version: str | None) -> AIMessageChunk:
     """A piece of a streamed answer; LangChain adds them up."""
+    # With "v1" LangChain numbers text and reasoning, then joins whatever has the same number, calls included.
+    begin = _BEHIND_BLOCKS if output_version == "v1" else 0
     return AIMessageChunk(
         content=chunk.content,
         tool_call_chunks=[
-            tool_call_chunk(name=c.name, args=c.arguments, id=c.id, index=c.index)
+            tool_call_chunk(name=c.name, args=c.arguments, id=c.id, index=begin + c.index)
             for c in chunk.tool_calls
         ],
         additional_kwargs={"reasoning_content": chunk.reasoning} if chunk.reasoning else {},

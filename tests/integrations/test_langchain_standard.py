@@ -109,9 +109,11 @@ class TestUnits(ChatSettings, ChatModelUnitTests):
 class TestOnOpenAI(ChatSettings, ChatModelIntegrationTests):
     """The integration tests, OpenAI being asked first."""
 
-    supported_usage_metadata_details = dict.fromkeys(
-        ("invoke", "stream"), ["reasoning_output", "cache_read_input"]
-    )
+    counts: tuple[str, ...] = ("reasoning_output", "cache_read_input")
+
+    @property
+    def supported_usage_metadata_details(self) -> Any:
+        return {"invoke": self.counts, "stream": self.counts}
 
     def counted(self, *, stream: bool, **counts: int) -> AIMessage:
         self.simulator[self.provider].script(replies.answer("42", usage=(50, 40), **counts))
@@ -150,9 +152,7 @@ class TestOnAnthropic(TestOnOpenAI):
     """The integration tests, Anthropic being asked first."""
 
     provider = "anthropic"
-    supported_usage_metadata_details = dict.fromkeys(
-        ("invoke", "stream"), ["cache_read_input", "cache_creation_input"]
-    )
+    counts = ("cache_read_input", "cache_creation_input")
 
 
 class EmbeddingsSettings(Simulated):
