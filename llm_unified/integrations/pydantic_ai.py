@@ -187,7 +187,7 @@ class UnifiedModel(Model[UnifiedLLMService]):
 
     def _arguments(self, settings: ModelSettings, params: ModelRequestParameters) -> dict[str, Any]:
         given = cast("dict[str, Any]", settings)
-        found = {name: given[name] for name in _SAME if name in given}
+        found: dict[str, Any] = {name: given[name] for name in _SAME if name in given}
         if "stop_sequences" in given:
             found["stop"] = given["stop_sequences"]
         if (timeout := given.get("timeout")) is not None:
@@ -200,7 +200,9 @@ class UnifiedModel(Model[UnifiedLLMService]):
             found.pop("parallel_tool_calls", None)
         if params.output_mode == "native" and (wanted := params.output_object) is not None:
             more = {"description": wanted.description, "strict": wanted.strict}
-            schema = {name: value for name, value in more.items() if value is not None}
+            schema: dict[str, Any] = {
+                name: value for name, value in more.items() if value is not None
+            }
             schema |= {"name": wanted.name or "final_result", "schema": wanted.json_schema}
             found["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif params.output_mode == "prompted" and not found.get("tools"):
