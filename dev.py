@@ -152,7 +152,9 @@ def frameworks(arguments: list[str]) -> int:
     environ = {**os.environ, "LLM_UNIFIED_FRAMEWORKS": "required"}
     rest = [a for a in arguments if a != "--lowest"]
     # langchain-tests brings pytest-benchmark, and times one of its tests thousands of times.
-    tests = [python, "-m", "pytest", "--benchmark-disable", "tests/integrations", *rest]
+    chosen = any((ROOT / argument.split("::")[0]).exists() for argument in rest)
+    folder = [] if chosen else ["tests/integrations"]
+    tests = [python, "-m", "pytest", "--benchmark-disable", *folder, *rest]
     code = subprocess.call(tests, cwd=ROOT, env=environ)
     if code != 0 or oldest:
         return code

@@ -446,6 +446,31 @@ async def test_it_stands_in_a_fallback_model(sim: Simulator, service: UnifiedLLM
     assert [type(error) for error in nobody.value.exceptions] == [ModelHTTPError, ModelHTTPError]
 
 
+async def test_requests_to_try_again_are_told(sim: Simulator, service: UnifiedLLMService) -> None:
+    """A stored history of any age, in which an answer or a tool's arguments were refused, goes to the model."""
+    call = {"part_kind": "tool-call", "tool_name": "f", "args": "{}", "tool_call_id": "call_1"}
+    retries = [
+        {"part_kind": "retry-prompt", "content": "too short"},
+        {"part_kind": "retry-prompt", "content": "no such x", "tool_name": "f"}
+        | {"tool_call_id": "call_1"},
+    ]
+    stored: list[Any] = [
+        {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "Hi"}]},
+        {"kind": "response", "parts": [{"part_kind": "text", "content": "No."}]},
+        {"kind": "request", "parts": retries[:1]},
+        {"kind": "response", "parts": [call]},
+        {"kind": "request", "parts": retries[1:]},
+    ]
+    model = UnifiedModel(service)
+    history = ModelMessagesTypeAdapter.validate_python(stored)
+    parameters = ModelRequestParameters()
+    await model.request(history, None, parameters)
+    sent = sim.openai.requests[-1].body["messages"]
+    told = {message["role"]: message.get("content") for message in sent}
+    assert "too short" in told["user"]
+    assert "no such x" in told["tool"]
+
+
 async def test_model_requests_can_be_forbidden(service: UnifiedLLMService) -> None:
     """pydantic-ai's switch for tests, ``ALLOW_MODEL_REQUESTS = False``, holds here, too."""
     agent = Agent(UnifiedModel(service))
