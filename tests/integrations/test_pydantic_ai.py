@@ -426,6 +426,7 @@ async def test_leaving_a_stream_stops_it_upstream(
         async for _ in result.stream_text(debounce_by=None):
             await result.cancel()
             break
+    assert last(result.all_messages()).state == "interrupted"
     await sim.openai.wait_for_async(client_gone=2)
 
 
