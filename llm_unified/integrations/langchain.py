@@ -75,7 +75,7 @@ class ChatUnified(BaseChatModel):
     reasoning_effort: str | None = None
     streaming: bool | None = None
     """``True``: ``invoke`` streams, too, for callbacks that want tokens."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further options of `llm_unified.options.ChatOptions`."""
 
     @property
@@ -88,8 +88,10 @@ class ChatUnified(BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        # LangChain's caches and traces tell models apart by these.
-        return {"chain": list(self._service.settings.chain), **self._arguments(None, {})}
+        # LangChain's caches and traces tell models apart by these; headers may hold secrets.
+        arguments = self._arguments(None, {})
+        arguments.pop("extra_headers", None)
+        return {"chain": list(self._service.settings.chain), **arguments}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         found = super()._get_ls_params(stop=stop, **kwargs)

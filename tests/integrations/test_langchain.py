@@ -285,7 +285,11 @@ def test_caches_tell_configurations_apart(sim: Simulator, model: ChatUnified) ->
     with UnifiedLLMService(settings) as other:
         models = [model, ChatUnified(service=other), ChatUnified(service=other, temperature=0.3)]
         keys = {each._get_llm_string(stop=["x"]) for each in models}
-    assert len(keys) == 3
+        headers = {"extra_headers": {"x-key": "confidential"}}
+        headed = ChatUnified(service=other, options=headers)
+        keys.add(headed._get_llm_string() + repr(headed))
+    assert len(keys) == 4
+    assert not any("confidential" in key for key in keys)
     assert not any(sim.openai.api_key in key or sim.groq.api_key in key for key in keys)
 
 
