@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import shutil
 import signal
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,60 @@ LOOK_UPS = {"socket.getaddrinfo", "socket.gethostbyname"}
 SENDS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 
 leaks: list[str] = []
+left_out = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the whole matrices and the long runs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full(one_of=0): without --full one of so many cases runs")
+    config.stash[left_out] = 0
+    with contextlib.suppress(ImportError):
+        from hypothesis import settings
+
+        settings.register_profile("quick", max_examples=25)
+        settings.load_profile("default" if config.getoption("full") else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without ``--full`` leave out what a change seldom breaks alone."""
+    if config.getoption("full"):
+        return
+    kept: list[pytest.Item] = []
+    seen: defaultdict[str, int] = defaultdict(int)
+    out = []
+    for item in items:
+        mark = item.get_closest_marker("full")
+        if mark is not None:
+            name, one_of = item.nodeid.partition("[")[0], mark.kwargs.get("one_of", 0)
+            at = seen[name]
+            seen[name] += 1
+            # Along the diagonals: each value of an outer parameter meets each of the inner ones in turn.
+            if not one_of or at % one_of != at // one_of % one_of:
+                out.append(item)
+                continue
+        kept.append(item)
+    items[:] = kept
+    config.stash[left_out] = len(out)
+    if output := getattr(config, "workeroutput", None):
+        output["left_out"] = len(out)
+    config.hook.pytest_deselected(items=out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    """What a worker of pytest-xdist left out; all leave out the same."""
+    if output := getattr(node, "workeroutput", None):
+        node.config.stash[left_out] = output.get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if number := config.stash[left_out]:
+        terminalreporter.write_line(
+            f"{number} cases of the matrices and the long runs were left out; run with --full."
+        )
 
 
 class NetworkBlockedError(AssertionError):
@@ -91,7 +147,6 @@ def sim() -> Iterator[Any]:
 @pytest.fixture
 def redis() -> Iterator[Any]:
     """A Redis of its own on loopback; it is stopped afterwards."""
-    pytest.importorskip("redis")
     if shutil.which("redis-server") is None:
         pytest.skip("needs redis-server (Debian: apt-get install it)")
     from tests.redis_server import Redis

@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from tests.hang import HANG_SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """
 import asyncio, gc, os, signal, sys, threading
@@ -17,7 +19,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 """
 
 
-def run(body: str, environ: dict[str, str], *, timeout: float = 120.0) -> list[str]:
+def run(body: str, environ: dict[str, str], *, timeout: float = HANG_SECONDS) -> list[str]:
     """What the program prints, line by line; it must end with 0 and say nothing on stderr."""
     process = subprocess.run(
         [

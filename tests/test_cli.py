@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from llm_unified.cli import main
 from llm_unified.cli.commands import cli
+from tests.hang import HANG_SECONDS
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = Path(sys.executable).parent / "llm-unified"
@@ -37,7 +38,7 @@ def run(*arguments, stdin="", **environ):
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=False,
     )
 

@@ -18,6 +18,7 @@ import pytest
 from llm_unified.cli import main
 from llm_unified.settings import load_settings
 from llm_unified.testing import Simulator, faults, replies
+from tests.hang import HANG_SECONDS
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = Path(sys.executable).parent / "llm-unified"
@@ -58,7 +59,7 @@ def process(sim, *arguments, stdin="", **environ):
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -236,7 +237,6 @@ def test_ping_and_check_number_deployments_alike(sim, cli, tmp_path):
 
 def test_ping_over_tls(monkeypatch, capsys):
     """The handshake is a stage of its own; a certificate that nobody vouches for is named as such."""
-    pytest.importorskip("trustme")
     with Simulator(tls=True) as sim:
         for name, value in sim.environ("openai").items():
             monkeypatch.setenv(name, value)
@@ -434,15 +434,17 @@ def test_drill_with_one_provider_says_so(sim, cli):
     assert "It is alone in the chain" in err
 
 
-def test_drill_with_silence_shows_what_the_limits_cost(sim, cli):
+def test_drill_with_silence_shows_what_the_limits_cost(sim, cli, tmp_path):
     """`--hang`: the broken one accepts and says nothing, so failover takes one attempt's limit."""
-    code, out, _ = cli(
-        "drill", "--hang", "--json", LLM_TIMEOUT="0.4", LLM_FALLBACK_PROVIDERS="groq"
-    )
+    config = tmp_path / "llm.yaml"
+    config.write_text("providers:\n  openai:\n    timeout: 0.4\n", "utf-8")
+    more = ("--config", str(config))
+    code, out, _ = cli("drill", "--hang", "--json", *more, LLM_FALLBACK_PROVIDERS="groq")
     hanging = json.loads(out)["cases"][1]
     assert (code, hanging["answered_by"]) == (0, "groq")
-    assert 390 <= hanging["lost_milliseconds"] < 1500
-    assert hanging["attempts"][0]["kind"] == "timeout"
+    silent, _ = hanging["attempts"]
+    assert (silent["kind"], silent["reason"]) == ("timeout", "no answer within 0.40 s")
+    assert hanging["lost_milliseconds"] == pytest.approx(silent["seconds"] * 1000, abs=0.1)
 
 
 def test_what_drill_breaks_cannot_be_reached(sim):
@@ -526,7 +528,7 @@ def test_watch_ends_with_control_c(sim):
     ) as process:
         assert "openai up" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=HANG_SECONDS)
     assert (process.returncode, out, err) == (130, "", "")
 
 

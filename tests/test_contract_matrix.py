@@ -225,6 +225,7 @@ def litellm_usage(usage: Any) -> tuple[int, ...]:
     )
 
 
+@pytest.mark.full(one_of=2)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("provider", ALL)
 @pytest.mark.parametrize("name", SHAPES)

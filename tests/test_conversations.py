@@ -133,6 +133,7 @@ KINDS: dict[str, tuple[Messages, dict[str, Any], dict[str, str]]] = {
 
 
 @WAYS
+@pytest.mark.full(one_of=3)
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_conversation_goes_on_at_another_vendor(

@@ -108,6 +108,7 @@ async def test_a_call(pair: Pair, counter: Counter, provider: str) -> None:
     report(provider, mine, theirs, WHOLE[provider])
 
 
+@pytest.mark.full(one_of=4)
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_chunk_of_a_stream(
     sim: Simulator, pair: Pair, counter: Counter, provider: str
@@ -137,6 +138,7 @@ async def test_a_chunk_of_a_stream(
     report(provider, mine, theirs, CHUNK[provider])
 
 
+@pytest.mark.full(one_of=4)
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_two_hundred_short_messages(pair: Pair, counter: Counter, provider: str) -> None:
     """Each message is looked at as seldom as can be."""

@@ -18,6 +18,7 @@ import pytest
 from llm_unified import UnifiedLLMService, load_settings
 from llm_unified.local.weights import missing_packages
 from llm_unified.testing import Request, Simulator, faults, replies
+from tests.hang import HANG_SECONDS
 
 FOLDER = Path(__file__).parent.parent / "examples"
 ALL = ("openai", "azure_openai", "groq", "anthropic")
@@ -428,7 +429,7 @@ def test_a_script_in_a_pipeline() -> None:
         input="to me",
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
         env=environ,
     )
@@ -444,7 +445,7 @@ def test_pytest_finds_nothing_in_the_examples() -> None:
         [*command, str(FOLDER / "test_llm_service.py")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
         cwd=FOLDER.parent,
     )

@@ -21,9 +21,8 @@ from llm_unified.testing import Simulator, faults
 ORDER = ("openai", "azure_openai", "groq", "anthropic")
 HELLO = [{"role": "user", "content": "Say hello to the matrix."}]
 RAISED = {FailureKind.BAD_REQUEST}
-LIMITS = {"connect_timeout": 0.4, "stream_idle_timeout": 0.3, "deadline": 30.0}
-ATTEMPT_SECONDS = 0.5
-"""For the one that fails; the next one answers in its own time, on a loaded machine too."""
+PATIENT, IMPATIENT = 60.0, 0.3
+"""Seconds: a limit that only a hang meets, and one that silence shall meet soon."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +48,7 @@ async def ask(service: UnifiedLLMService, *, stream: bool, **options: Any) -> LL
 CASES = list(itertools.product(ORDER, faults.ALL, (False, True), (1, 3)))
 
 
+@pytest.mark.full(one_of=4)
 @pytest.mark.parametrize(
     ("provider", "fault_name", "stream", "pool"),
     CASES,
@@ -64,11 +64,14 @@ async def test_every_failure_does_what_the_table_says(
     shared[provider].script(fault)
     kind = fault.expected(provider, stream=stream)
     broken = stream and fault.after_content
+    # Short only where nothing more will come: a busy machine's pause must not look like silence.
+    silent = kind is FailureKind.TIMEOUT
     settings = load_settings(
         shared.environ(provider, second),
         pool_size=pool,
-        providers={provider: {"timeout": ATTEMPT_SECONDS}},
-        **LIMITS,
+        providers={provider: {"timeout": IMPATIENT if silent and not broken else PATIENT}},
+        stream_idle_timeout=IMPATIENT if silent else PATIENT,
+        deadline=3 * PATIENT,
     )
     async with UnifiedLLMService(settings) as service:
         try:

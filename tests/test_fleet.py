@@ -25,9 +25,9 @@ from llm_unified.pool.entries import LARGEST_OUTBOX, Entry, Outbox, read_entry
 from llm_unified.pool.fleet import Fleet
 from llm_unified.pool.rotation import Rotation
 from llm_unified.response import FailureKind as K
+from tests.hang import HANG_SECONDS
 from tests.redis_server import Redis
 
-pytest.importorskip("redis")
 DEPLOYMENTS = {
     f"p#{i}": Deployment(f"p#{i}", "p", "m", "openai/m", "e", f"p/key{i}") for i in range(2)
 }
@@ -357,7 +357,7 @@ async def test_closing_does_not_wait_for_a_redis_that_hangs(hanging: str) -> Non
     one.fail(K.SERVER)
     thread = one.fleet._worker._thread
     assert thread is not None
-    await asyncio.wait_for(one.fleet.aclose(), 5.0)
+    await asyncio.wait_for(one.fleet.aclose(), HANG_SECONDS)
     assert not one.fleet._worker.running
     await asyncio.to_thread(thread.join, 10.0)
     assert not thread.is_alive()

@@ -14,6 +14,7 @@ import pytest
 from llm_unified.cli import main
 from llm_unified.cli.legacy import LEGACY_MODULES, render_shims
 from llm_unified.testing import replies
+from tests.hang import HANG_SECONDS
 
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "examples" / "legacy_app"
@@ -34,7 +35,7 @@ def python(*arguments, cwd, **environ):
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
     )
 

@@ -27,6 +27,7 @@ from llm_unified.engine.pieces import HELPER_TOOL
 from llm_unified.engine.router import FallbackRouter
 from llm_unified.pool.deployments import build_model_list
 from llm_unified.testing import Simulator, faults, replies
+from tests.hang import HANG_SECONDS
 
 litellm = door.litellm
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -58,7 +59,7 @@ def run_python(code: str, tmp_path: Path, **environ: str) -> subprocess.Complete
         env=kept | {"HOME": str(tmp_path), "PYTHONPATH": str(root)} | environ,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -346,7 +347,7 @@ async def test_callbacks_of_the_application_see_every_call(
             assert answer.response.usage.completion_tokens > 0
         else:
             text = (await service.generate_response_async(HELLO)).content
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await listening.succeeded.wait()
     assert text == "one two three"
     assert len(sim[provider].requests) == 1

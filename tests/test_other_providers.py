@@ -34,19 +34,23 @@ KINDS = {
 
 
 @pytest.fixture
-async def service(sim: Simulator) -> AsyncIterator[UnifiedLLMService]:
+async def service(
+    sim: Simulator, request: pytest.FixtureRequest
+) -> AsyncIterator[UnifiedLLMService]:
     """Three OpenAI-compatible providers that LiteLLM knows by name, then Groq."""
     key, url = sim.openai.api_key, sim.openai.base_url
     blocks = {
         name: {"model": model, "api_key": key, "base_url": url} for name, model in MODELS.items()
     }
+    case = request.node.callspec.params
+    if case.get("fault") == "blackhole":
+        blocks[case["name"]] |= {"timeout": 0.5}
     settings = load_settings(
         sim.environ("groq"),
         providers=blocks,
         primary_provider="deepseek",
         fallback_providers=("together", "vllm", "groq"),
         enable_fallback=True,
-        timeout=0.8,
     )
     async with UnifiedLLMService(settings) as made:
         yield made

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import llm_unified
+from tests.hang import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,7 +21,7 @@ def run(code: str, **environ: str) -> Any:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | environ,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=True,
     )
     assert done.stderr == ""

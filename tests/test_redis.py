@@ -20,7 +20,6 @@ from llm_unified.testing import Simulator, faults, replies
 from tests.redis_server import Redis
 
 HELLO = [{"role": "user", "content": "Hello"}]
-pytest.importorskip("redis")
 
 
 @pytest.fixture

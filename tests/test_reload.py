@@ -14,6 +14,7 @@ import structlog
 from llm_unified import ConfigurationError, UnifiedLLMService, load_settings
 from llm_unified.reload import reload_on_sighup, watch_config
 from llm_unified.testing import Simulator, faults, replies
+from tests.hang import HANG_SECONDS
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -164,7 +165,7 @@ async def test_sighup_reloads(
         stop = reload_on_sighup(service)
         _write(config, "groq", "openai")
         os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.wait_for(done.wait(), 30)
+        await asyncio.wait_for(done.wait(), HANG_SECONDS)
         assert (await service.generate_response_async(HELLO)).provider == "groq"
         stop()
         assert signal.getsignal(signal.SIGHUP) == before
@@ -174,7 +175,6 @@ async def test_a_changed_file_reloads(
     sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when an editor replaces the file; a broken one leaves the old configuration running."""
-    pytest.importorskip("watchfiles")
     config = tmp_path / "llm.yaml"
     _write(config, "openai", "groq")
     for name, value in sim.environ("openai", "groq").items():
@@ -189,11 +189,11 @@ async def test_a_changed_file_reloads(
         again = tmp_path / "new.yaml"
         _write(again, "groq", "openai")
         again.replace(config)
-        await asyncio.wait_for(done.wait(), 30)
+        await asyncio.wait_for(done.wait(), HANG_SECONDS)
         assert (await service.generate_response_async(HELLO)).provider == "groq"
         done.clear()
         config.write_text("primary_provider: [")
-        await asyncio.wait_for(done.wait(), 30)
+        await asyncio.wait_for(done.wait(), HANG_SECONDS)
         assert (await service.generate_response_async(HELLO)).provider == "groq"
         stop()
 

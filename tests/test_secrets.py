@@ -242,8 +242,7 @@ async def test_what_an_upstream_echoes_stays_here(
     stream: bool,
 ) -> None:
     """In errors, their causes, pickles, tracebacks, frames, logs, statistics, health, metrics and spans."""
-    prometheus = pytest.importorskip("prometheus_client")
-    pytest.importorskip("opentelemetry.sdk")
+    import prometheus_client as prometheus
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter

@@ -1,4 +1,4 @@
-"""A short soak. ``SOAK_SECONDS`` sets how long (CI: 120); see `tests/soak.py` for a long one."""
+"""A short soak, and one of two minutes; see `tests/soak.py` for a long one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-SECONDS = os.environ.get("SOAK_SECONDS", "10")
+import pytest
 
 
-def test_everything_at_once() -> None:
+@pytest.mark.parametrize("seconds", ["5", pytest.param("120", marks=pytest.mark.full)])
+def test_everything_at_once(seconds: str) -> None:
     """No call lost, asked twice, mixed up, counted wrongly or late, and nothing left behind."""
     done = subprocess.run(
         [
             *(sys.executable, "-X", "dev", "-W", "error::ResourceWarning"),
-            *(str(Path(__file__).with_name("soak.py")), "--seconds", SECONDS),
+            *(str(Path(__file__).with_name("soak.py")), "--seconds", seconds),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -19,10 +19,10 @@ import pytest
 
 from llm_unified import ServiceClosedError, UnifiedLLMService, load_settings
 from llm_unified.testing import Simulator, faults
+from tests.hang import HANG_SECONDS
 
 ALL = ("openai", "azure_openai", "groq", "anthropic")
 HELLO = [{"role": "user", "content": "Hello"}]
-CALLS = int(os.environ.get("SYNC_CALLS", "600"))
 
 
 def service_for(sim: Simulator, *names: str, **overrides: Any) -> UnifiedLLMService:
@@ -41,7 +41,8 @@ def test_the_synchronous_form_gives_the_same(sim: Simulator, provider: str) -> N
     assert text == stream.response.content == response.content
 
 
-def test_many_threads_share_the_pool(sim: Simulator) -> None:
+@pytest.mark.parametrize("calls", [600, pytest.param(5_000, marks=pytest.mark.full)])
+def test_many_threads_share_the_pool(sim: Simulator, calls: int) -> None:
     """Sixteen threads under 256 descriptors: never more sockets than calls in flight plus the pool."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
@@ -53,10 +54,10 @@ def test_many_threads_share_the_pool(sim: Simulator) -> None:
                 return sim.openai.open_connections
 
             with ThreadPoolExecutor(16) as threads:
-                most = max(threads.map(one, range(CALLS)))
+                most = max(threads.map(one, range(calls)))
             assert most <= 16 + 3
-            sim.openai.wait_for(open_connections=3, timeout=15.0)
-            assert service.get_stats()["stats"]["total_requests"] == CALLS
+            sim.openai.wait_for(open_connections=3, timeout=HANG_SECONDS)
+            assert service.get_stats()["stats"]["total_requests"] == calls
         sim.openai.wait_for(open_connections=0)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -170,7 +171,7 @@ def test_the_interpreter_ends_cleanly_without_close(sim: Simulator) -> None:
         next(iter(service.stream_response(HELLO)))
     """
     script = run_script(body, sim.environ("groq"))
-    out, err = script.communicate(timeout=60)
+    out, err = script.communicate(timeout=HANG_SECONDS)
     assert (script.returncode, out.split(), err) == (0, ["groq", "groq"], "")
 
 
@@ -183,7 +184,7 @@ def test_a_loop_that_was_only_closed_ends_quietly(sim: Simulator) -> None:
         loop.close()
     """
     script = run_script(body, sim.environ("groq"))
-    out, err = script.communicate(timeout=60)
+    out, err = script.communicate(timeout=HANG_SECONDS)
     assert (script.returncode, out.split(), err) == (0, ["groq"], "")
 
 
@@ -203,7 +204,7 @@ def test_after_fork_the_child_starts_afresh(sim: Simulator) -> None:
         print(service.generate_response(HELLO).provider)
     """
     script = run_script(body, sim.environ("openai"))
-    out, err = script.communicate(timeout=60)
+    out, err = script.communicate(timeout=HANG_SECONDS)
     assert (script.returncode, out.strip(), err) == (0, "openai", "")
     assert len(sim.openai.requests) == 8
 
@@ -220,8 +221,8 @@ def test_keyboard_interrupt_gets_through(sim: Simulator) -> None:
             service.close()
     """
     script = run_script(body, sim.environ("openai"))
-    sim.openai.wait_for(requests=1, timeout=60.0)
+    sim.openai.wait_for(requests=1, timeout=HANG_SECONDS)
     script.send_signal(signal.SIGINT)
-    out, err = script.communicate(timeout=60)
+    out, err = script.communicate(timeout=HANG_SECONDS)
     assert (script.returncode, out.strip(), err) == (0, "interrupted", "")
     sim.openai.wait_for(client_gone=1)

@@ -25,6 +25,7 @@ from llm_unified.schedule import COLD, WarmState, due, next_ping
 from llm_unified.testing import Simulator, faults, replies
 from llm_unified.testing.exchange import Outcome
 from llm_unified.testing.journal import Request
+from tests.hang import HANG_SECONDS
 
 K = FailureKind
 HELLO = [{"role": "user", "content": "Hello!"}]
@@ -54,7 +55,7 @@ class Time:
 
     async def settle(self) -> None:
         """Wait until the warmer sleeps."""
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(HANG_SECONDS):
             await self._asleep.wait()
 
     async def pass_by(self, seconds: float) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.exchange import Exchange, WireError
 from llm_unified.wire.transport import ConnectionPool
+from tests.hang import HANG_SECONDS
 from tests.wire_upstream import Peer, Upstream, chunk, raw, stream_head, streamed
 
 BODY = b'{"text": "\xe2\x82\xac"}'
@@ -35,7 +36,7 @@ async def whole(*script: Any) -> tuple[Any, Exchange]:
         pool = ConnectionPool(True, 5.0)
         exchange, answer = Exchange(), None
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANG_SECONDS):
                 with contextlib.suppress(WireError):
                     answer = await (await pool.send(upstream.request(), exchange)).json()
             assert pool.in_flight == 0
@@ -55,7 +56,7 @@ async def stream(
         pool = ConnectionPool(True, 5.0)
         exchange, texts = Exchange(), []
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANG_SECONDS):
                 with contextlib.suppress(WireError):
                     reply = await pool.send(upstream.request(), exchange, stream=True)
                     async for batch in reply.batches(end):

@@ -21,6 +21,7 @@ from llm_unified.wire.exchange import Exchange
 from llm_unified.wire.loops import PerLoop
 from llm_unified.wire.threads import in_thread
 from llm_unified.wire.transport import ConnectionPool
+from tests.hang import HANG_SECONDS
 from tests.wire_upstream import Upstream, chunk, raw, stream_head, until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -202,7 +203,7 @@ async def test_work_in_a_thread_of_its_own() -> None:
     release = threading.Event()
     jobs = [asyncio.create_task(asyncio.to_thread(release.wait)) for _ in range(64)]
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             assert await in_thread(lambda a, b: a + b, 1, b=2) == 3
             with pytest.raises(ZeroDivisionError):
                 await in_thread(lambda: 1 / 0)
@@ -314,7 +315,7 @@ def script() -> Any:
                 cwd=ROOT,
             )
             try:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(HANG_SECONDS):
                     out, err = await process.communicate()
             finally:
                 if process.returncode is None:

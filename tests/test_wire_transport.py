@@ -17,6 +17,7 @@ import yarl
 from llm_unified.response import FailureKind as K
 from llm_unified.wire.exchange import Exchange, HttpRequest, SecretHeaders, WireError
 from llm_unified.wire.transport import ConnectionPool
+from tests.hang import HANG_SECONDS
 from tests.wire_upstream import (
     KEY,
     PROMPT,
@@ -345,7 +346,7 @@ async def test_a_status_is_a_verdict_whatever_its_body_does(tail: str) -> None:
             await peer.send(chunk(b" " * 10_000))
 
     async with Upstream(refuse, raw()) as upstream, pool_of(error_body_seconds=0.05) as pool:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             _, exchange = await ask(pool, upstream.request())
         assert (exchange.status, exchange.headers["retry-after"]) == (429, "30")
         assert (exchange.fault, exchange.ended) == (None, False)
@@ -499,7 +500,7 @@ async def test_names_are_resolved_though_the_executor_is_full() -> None:
         async with Upstream(raw()) as upstream, pool_of() as pool:
             url = upstream.url().with_host("localhost")
             request = HttpRequest("POST", url, SecretHeaders({}), b"{}")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_SECONDS):
                 assert (await ask(pool, request))[0] == {"ok": 1}
     finally:
         release.set()

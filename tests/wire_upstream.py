@@ -11,6 +11,7 @@ from typing import Any, Self
 import yarl
 
 from llm_unified.wire.exchange import HttpRequest, SecretHeaders
+from tests.hang import HANG_SECONDS
 
 KEY = "sk-0123456789abcdefghij"
 PROMPT = "the-prompt-nobody-may-see"
@@ -76,7 +77,7 @@ class Peer:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until it is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110 - there is nothing that could be waited for
             await asyncio.sleep(0)
 
@@ -115,7 +116,7 @@ class Upstream:
 
     async def closed(self, left: int = 0) -> None:
         """Wait until so many connections are left."""
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(HANG_SECONDS), self.changed:
             await self.changed.wait_for(lambda: self.open <= left)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
