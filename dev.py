@@ -1,7 +1,8 @@
 """Everything a person does with this repository, on a machine that has only Python >= 3.11.
 
     python3 dev.py demo               the main job as one program: examples/test_llm_service.py
-    python3 dev.py test               the tests; arguments go to pytest
+    python3 dev.py test               the tests, in parallel; arguments go to pytest (-n 0: one process)
+    python3 dev.py test --full        the whole matrices and the long runs as well, as CI does
     python3 dev.py lint               ruff, mypy, import-linter
     python3 dev.py contract --lowest  what we rely on in LiteLLM, on the oldest release that we allow
     python3 dev.py proxy              our export in the real LiteLLM Proxy; makes its environment
@@ -66,6 +67,8 @@ ALONE = {
 }
 """Locks without our own dependencies."""
 EXAMPLES = sorted(f"examples/{file.name}" for file in (ROOT / "examples").glob("*.py"))
+# More workers than that load LiteLLM more often than they save.
+PARALLEL = ("--numprocesses=auto", "--maxprocesses=8", "--dist=worksteal")
 CONTRACT = (
     "tests/test_litellm_contract.py",
     "tests/test_contract_matrix.py",
@@ -95,7 +98,7 @@ def main(arguments: list[str]) -> int:
     command, *rest = arguments or ["help"]
     commands: dict[str, Callable[[], int]] = {
         "demo": lambda: run(DEV, "examples/test_llm_service.py", *rest),
-        "test": lambda: run(DEV, "-m", "pytest", *rest),
+        "test": lambda: run(DEV, "-m", "pytest", *PARALLEL, *rest),
         "lint": lint,
         "contract": lambda: contract(rest),
         "proxy": lambda: proxy(rest),
@@ -134,7 +137,7 @@ def lint() -> int:
 def contract(arguments: list[str]) -> int:
     oldest = "--lowest" in arguments
     rest = [a for a in arguments if a != "--lowest"]
-    return run(LOWEST if oldest else DEV, "-m", "pytest", *CONTRACT, *rest)
+    return run(LOWEST if oldest else DEV, "-m", "pytest", "--full", *CONTRACT, *rest)
 
 
 def proxy(arguments: list[str]) -> int:

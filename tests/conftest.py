@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import ipaddress
 import os
 import shutil
@@ -98,6 +99,8 @@ def _stays_here(host: Any, *, looked_up: bool) -> bool:
 
 def _watch(event: str, args: tuple[Any, ...]) -> None:
     """An audit hook: Python itself reports every look-up and connection here, whoever makes it."""
+    if LOOK_UPS is None:  # the interpreter ends, and this module is gone
+        return
     if event in LOOK_UPS:
         host, allowed = args[0], _stays_here(args[0], looked_up=True)
     elif event in SENDS and isinstance(args[1], tuple):  # not a tuple: a Unix socket's path
@@ -154,6 +157,15 @@ def redis() -> Iterator[Any]:
     server = Redis()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_open_session() -> Iterator[None]:
+    """When all is over no HTTP session of ours or LiteLLM's is open: each was closed by who opened it."""
+    yield
+    if (aiohttp := sys.modules.get("aiohttp")) is not None:
+        sessions = [o for o in gc.get_objects() if isinstance(o, aiohttp.ClientSession)]
+        assert not [session for session in sessions if not session.closed]
 
 
 @pytest.fixture(autouse=True, scope="session")

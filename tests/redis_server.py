@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ class Redis:
     """A real server on a free port of loopback."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        # Below those that systems give out, so that nobody takes it while this one is stopped.
+        for self.port in iter(lambda: random.randrange(20_000, 30_000), 0):
+            with socket.socket() as free, contextlib.suppress(OSError):
+                free.bind(("127.0.0.1", self.port))
+                break
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 

@@ -589,6 +589,7 @@ def _folded(words, lines):
     return re.search(pattern, "\n".join(lines)) is not None
 
 
+@pytest.mark.full(one_of=4)
 @pytest.mark.parametrize("words", [["ping"], ["ask", "Hi"], ["drill"], ["watch", "--count", "1"]])
 def test_what_takes_over_a_second_shows_progress(sim, words):
     """A terminal sees at once what is being done, and nothing of it stays; a program sees none."""

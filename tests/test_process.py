@@ -268,6 +268,7 @@ ENDS = {
 }
 
 
+@pytest.mark.full(one_of=3)
 @pytest.mark.parametrize("end", list(ENDS))
 def test_the_interpreter_ends_in_silence(sim: Simulator, end: str) -> None:
     """With whatever is open; under ``-X dev -W error``."""
