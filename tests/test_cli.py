@@ -57,7 +57,7 @@ def test_check_shows_values_with_their_origins(tmp_path):
     rows = table(done.stdout)
     assert rows["pool_size"][1:] == ["5", f"YAML {file}:1"]
     assert rows["timeout"][1] == "20"
-    assert rows["timeout"][2].endswith("environment LLM_TIMEOUT")
+    assert rows["timeout"][2].endswith("$LLM_TIMEOUT")
     assert rows["groq.model"][1:] == ["llama-x", f"YAML {file}:4"]
     assert "sk-…0001 (sha256:" in done.stdout
     assert done.stdout.startswith("chain: openai → groq\n")
@@ -169,7 +169,7 @@ def test_a_pipe_that_closes_early_is_no_error():
 )
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
 def test_colour_only_in_a_terminal_and_only_if_wanted(no_color, coloured):
-    """NO_COLOR is respected in a terminal; a pipe never gets an escape sequence."""
+    """NO_COLOR is respected in a terminal; a pipe gets an escape sequence only by FORCE_COLOR."""
     environ = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "TERM": "xterm", **KEYS}
     command = subprocess.list2cmdline([*COMMAND, "check"])
     done = subprocess.run(
@@ -181,6 +181,12 @@ def test_colour_only_in_a_terminal_and_only_if_wanted(no_color, coloured):
     )
     assert (b"\x1b[" in done.stdout) is coloured
     assert "\x1b[" not in run("check", TERM="xterm", **KEYS).stdout
+    forced = run("check", FORCE_COLOR="1", NO_COLOR=no_color, **KEYS).stdout
+    assert ("\x1b[" in forced) is coloured
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", forced)
+    assert [line.rstrip() for line in plain.splitlines()] == run(
+        "check", **KEYS
+    ).stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -337,7 +343,7 @@ def test_check_shows_several_deployments_and_hides_passwords(tmp_path, monkeypat
     assert rows["openai.0.model"][1:] == ["gpt-4o", f"YAML {file}:6"]
     assert rows["openai.0.weight"][1] == "2"
     assert rows["openai.1.input_cost_per_token"][1] == "0.001"
-    assert rows["openai.1.api_key"][2].endswith("environment OPENAI_API_KEY")
+    assert rows["openai.1.api_key"][2].endswith("$OPENAI_API_KEY")
     assert rows["redis_url"][1] == "redis://cache:6379/2"
     assert rows["fallback_on"][1] == "rate_limit,"
     assert rows["warm_probe"][2] == "default"

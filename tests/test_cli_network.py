@@ -347,6 +347,7 @@ def test_ask_speaks_of_the_option_when_the_schema_is_not_met(sim, cli, tmp_path)
     assert "ping" not in err
 
 
+@pytest.mark.full(one_of=3)
 @pytest.mark.parametrize(
     ("words", "stdin", "warned"),
     [(["Hi"], "context", True), (["Hi"], "", False), (["Hi", "-"], "context", False)],
@@ -558,7 +559,7 @@ def terminal(sim, *arguments, columns=80, names=NAMES, **environ):
 @pytest.mark.parametrize(
     ("arguments", "whole"),
     [
-        (["check"], ["environment AZURE_OPENAI_API_VERSION", "azure_openai, groq, anthropic"]),
+        (["check"], ["$AZURE_OPENAI_API_VERSION", "azure_openai, groq, anthropic"]),
         (["ping"], ["FIRST TOKEN", "down: the provider is in trouble (HTTP 500)"]),
         (["drill"], ["openai: connection, azure_openai: connection, groq: server"]),
         (
@@ -598,6 +599,14 @@ def test_what_takes_over_a_second_shows_progress(sim, words):
     assert any(word in raw[begun : begun + 40] for word in ("asking", "1 of"))
     assert "\x1b[2K" in raw[begun:]  # wiped
     assert "⠋" not in terminal(sim, *words, "--json")[0]
+
+
+def test_a_dumb_terminal_gets_nothing_but_text(sim):
+    """No colours, no progress, no cursor that moves; folded all the same."""
+    raw, _ = terminal(sim, "ping", "--tokens", "0", TERM="dumb")
+    assert "\x1b" not in raw
+    assert "⠋" not in raw
+    assert max(map(len, raw.splitlines())) <= 80
 
 
 # -- secrets ----------------------------------------------------------------------------------------

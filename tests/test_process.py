@@ -94,6 +94,7 @@ def environ(sim: Simulator, *names: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.full
 @needs_fork
 def test_fork_before_the_first_call(sim: Simulator) -> None:
     """Parent and child load what they need by themselves."""
@@ -133,6 +134,7 @@ print("done")
     assert run(body, environ(sim, "openai")) == ["done"]
 
 
+@pytest.mark.full(one_of=2)
 @needs_fork
 @pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
 def test_fork_during_a_call(sim: Simulator, *, first: bool) -> None:
@@ -268,7 +270,7 @@ ENDS = {
 }
 
 
-@pytest.mark.full(one_of=3)
+@pytest.mark.full(one_of=4)
 @pytest.mark.parametrize("end", list(ENDS))
 def test_the_interpreter_ends_in_silence(sim: Simulator, end: str) -> None:
     """With whatever is open; under ``-X dev -W error``."""

@@ -69,7 +69,7 @@ def run(
         out.data(_as_data(response))
         return 0
     if shape is not None:
-        out.line(json.dumps(response.parsed, indent=2, ensure_ascii=False))
+        out.data(response.parsed)
     if not quiet:
         for attempt in response.attempts[:-1]:
             out.note(f"-- {attempt}")

@@ -56,6 +56,10 @@ class Row:
             case _:
                 return f"{self.value} {unit}".rstrip()
 
+    def source(self) -> str:
+        """As a shell spells it: a table of 80 columns has room for that."""
+        return self.origin.replace("environment ", "$")
+
 
 def run(out: Output, config: str | None, *, everything: bool) -> int:
     """Show all that is set, or all problems."""
@@ -86,7 +90,9 @@ def run(out: Output, config: str | None, *, everything: bool) -> int:
     out.line()
     rows = [*general, *(row for rows in blocks.values() for row in rows)]
     shown = [row for row in rows if everything or _worth_showing(row)]
-    out.table(("SETTING", "VALUE", "FROM"), [(row.name, row.shown(), row.origin) for row in shown])
+    out.table(
+        ("SETTING", "VALUE", "FROM"), [(row.name, row.shown(), row.source()) for row in shown]
+    )
     if hidden := len(rows) - len(shown):
         out.line(f"… and {hidden} defaults (--all shows them)", "dim")
     out.line()

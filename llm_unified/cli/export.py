@@ -23,7 +23,7 @@ def run(out: Output, config: str | None, *, what: str) -> int:
             pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
             out.data({name: value for name, _, value in pairs})
         else:
-            out.line("\n".join(lines))
+            out.write("\n".join(lines) + "\n")
         return 0
     environ = variables()
     names = key_names(settings, environ)
@@ -36,5 +36,5 @@ def run(out: Output, config: str | None, *, what: str) -> int:
     if out.as_json:
         out.data(proxy)
     else:
-        out.line(render_proxy(proxy, proxy_notes(settings, names, environ)).rstrip())
+        out.write(render_proxy(proxy, proxy_notes(settings, names, environ)).rstrip() + "\n")
     return 0

@@ -1,8 +1,8 @@
 """What commands say, and how: aligned columns for people and ``grep``, JSON for programs.
 
-In a terminal rich draws: colours (not where ``NO_COLOR`` is set), lines folded to the width, progress. A
-pipe gets plain lines, however long, and never loads rich; so does a terminal where it is not installed
-(it comes with the extra ``cli``).
+In a terminal rich draws: colours (not where ``NO_COLOR`` is set), words and columns folded to its width,
+progress. A pipe gets plain lines, however long, and never loads rich (with ``FORCE_COLOR`` it gets colours);
+so does a terminal where rich is not installed (it comes with the extra ``cli``).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ Cell = str | tuple[str, str]
 """A text, or a text and its style."""
 _STYLES: Final = {"good": "green", "bad": "red", "dim": "dim", "bold": "bold"}
 _SHORTEST_SECRET: Final = 8  # characters; a shorter one is a word of every text
-_NARROWEST: Final = 24  # columns to which a cell is folded
+_NARROWEST: Final = 25  # columns to which a cell is folded; the longest variable has so many
 _INDENT: Final = 4
+_ENDLESS: Final = 10_000  # columns of what is no terminal
 
 
 class WrongInputError(Exception):
@@ -61,7 +62,7 @@ class Output:
         return scrub(text, self._secrets)
 
     def write(self, text: str) -> None:
-        """Write a part of a line to standard output, at once."""
+        """Write to standard output as it is: a part of a line, or what somebody may copy."""
         sys.stdout.write(self.clean(text))
         sys.stdout.flush()
 
@@ -106,10 +107,12 @@ class Output:
         ``widths`` are those of rows that come one by one, each shown as soon as it is there.
         """
         head = [(text, "dim") for text in headers]
+        console = self._console(sys.stdout)
         if widths is None:
             rows = list(rows)
             widths = _widths([head, *rows])
-        console = self._console(sys.stdout)
+            if console and sum(widths) + 2 * len(head) - 2 > console.width:
+                widths = _widths([[max(text.split(), key=len) for text in headers], *rows])
         for row in chain([head], rows):
             if console:
                 console.print(*self._drawn(row, _fitted(widths, console.width)), sep="\n")
@@ -147,8 +150,8 @@ class Output:
     @contextmanager
     def progress(self, text: str) -> Iterator[None]:
         """Show what takes its time, where a person looks on; gone without a trace afterwards."""
-        console = None if self.as_json else self._console(sys.stderr)
-        if console is None:
+        console = self._console(sys.stderr)
+        if console is None or self.as_json or not sys.stderr.isatty():
             yield
             return
         from rich.live import Live
@@ -167,10 +170,12 @@ class Output:
         if console is None:
             stream.write("".join(self.clean(text) for text, _ in parts) + "\n")
             return
+        from rich.padding import Padding
         from rich.text import Text
 
-        styled = [(self.clean(text), _STYLES.get(style, "")) for text, style in parts]
-        console.print(Text.assemble(*styled), soft_wrap=True)
+        text = Text.assemble(*((self.clean(text), _STYLES.get(style, "")) for text, style in parts))
+        indent = len(text.plain) - len(text.plain.lstrip(" "))
+        console.print(Padding(text[indent:], (0, 0, 0, indent), expand=False) if text else "")
 
     def _drawn(self, row: Sequence[Cell], widths: Sequence[int]) -> list[RenderableType]:
         """Return a row for a terminal; a last cell for which there is no room stands below it."""
@@ -194,14 +199,17 @@ class Output:
         return self.clean(" ".join(text.split())), style
 
     def _console(self, stream: TextIO) -> Console | None:
-        """Return rich's console of a terminal; ``None`` for a pipe or a file, or where rich is not there."""
-        if not stream.isatty() or find_spec("rich") is None:
+        """Return rich's console of a terminal; ``None`` for what gets plain lines."""
+        drawn = stream.isatty() or os.environ.get("FORCE_COLOR")
+        if not drawn or find_spec("rich") is None:
             return None
         if (console := self._consoles.get(id(stream))) is None:
             from rich.console import Console
 
-            plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
-            console = Console(file=stream, markup=False, highlight=False, emoji=False, **plain)
+            more: dict[str, Any] = {} if stream.isatty() else {"width": _ENDLESS}
+            if os.environ.get("NO_COLOR"):
+                more["color_system"] = None  # neither bold nor dim: nothing but text
+            console = Console(file=stream, markup=False, highlight=False, emoji=False, **more)
             self._consoles[id(stream)] = console
         return console
 

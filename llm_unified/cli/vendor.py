@@ -39,7 +39,7 @@ def run(out: Output, config: str | None, *, directory: str, force: bool) -> int:
         return WRONG if refused else 0
     width = max(map(len, states.values()))
     for name, state in states.items():
-        out.line(f"{state:{width}}  {folder / name}")
+        out.write(f"{state:{width}}  {folder / name}\n")
     if refused:
         out.note("Nothing was written: a file differs from ours. Look at it; --force replaces it.")
         return WRONG
@@ -53,7 +53,7 @@ def run(out: Output, config: str | None, *, directory: str, force: bool) -> int:
         out.line(f"Imported like this, where {where} is on the import path:")
     package = "".join(f"{part}." for part in parts)
     for module in LEGACY_MODULES:
-        out.line(f"from {package}{module.name} import {', '.join(module.names)}", "dim")
+        out.write(f"from {package}{module.name} import {', '.join(module.names)}\n")
     return 0
 
 
