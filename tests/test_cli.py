@@ -194,7 +194,7 @@ def test_colour_only_in_a_terminal_and_only_if_wanted(no_color, coloured):
     [
         (["chek"], "there is no command 'chek', did you mean check?"),
         (["check", "--config", "nowhere.yaml"], "--config nowhere.yaml: there is no such file"),
-        (["ping", "--tokens", "-1"], "--tokens: must be a whole number between 0 and 4096"),
+        (["ping", "--tokens", "-1"], "--tokens: -1 is not in the range 0<=x<=4096"),
         (["ping", "-p", "grok"], "no such provider, did you mean groq?"),
         (["watch", "--every", "0"], "--every: must be a number of seconds above 0"),
         (["ask", "--schema", "nowhere.json", "Hi"], "--schema nowhere.json: No such file"),

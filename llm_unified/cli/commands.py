@@ -10,13 +10,14 @@ import click
 from click.shell_completion import get_completion_class
 
 from llm_unified.cli import parsing
-from llm_unified.cli.parsing import PROGRAM, flag, seconds, value, whole
+from llm_unified.cli.parsing import PROGRAM, flag, seconds, value
 from llm_unified.cli.runner import WRONG, run
 from llm_unified.version import __version__
 
 __all__ = ["cli"]
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+_NUMBER: Final = click.IntRange(1, 1_000_000)
 _STOPS: Final = {"is_eager": True, "expose_value": False}
 
 
@@ -110,7 +111,7 @@ _command(
     "All at once, each deployment and each key, past the failover: who does not answer is down, and "
     "the exit code is 1. The first token is timed on a new connection.",
     """llm-unified ping
-llm-unified ping --tokens 0   spends nothing: the key is checked by listing the models
+llm-unified ping --tokens 0   spends nothing: lists the models with the key
 llm-unified ping -p groq --json""",
     parsing.provider("try only this provider; may be repeated", repeat=True),
     parsing.tokens("16", "tokens to spend per try at most; 0 asks for no answer", lowest=0),
@@ -132,9 +133,7 @@ llm-unified ask --schema person.json "Ada Lovelace, born 1815\"""",
         "--schema", metavar="FILE", text="JSON schema that the answer must meet", type=click.Path()
     ),
     value("--temperature", metavar="T", text="0 to 2", type=float),
-    value(
-        "--max-tokens", metavar="N", text="tokens of the answer at most", type=whole(1, 1_000_000)
-    ),
+    value("--max-tokens", metavar="N", text="tokens of the answer at most", type=_NUMBER),
     flag("--no-fallback", text="ask the first provider only"),
     flag("-q", "--quiet", text="do not say who answered"),
 )
@@ -145,7 +144,7 @@ _command(
     "this machine: nothing is sent to it, and nobody else notices. The others are really asked one "
     "short question. The exit code is 1 if some case is left without an answer.",
     """llm-unified drill
-llm-unified drill --hang      it accepts connections and stays silent: the slow way
+llm-unified drill --hang      it accepts connections and says nothing: slow
 llm-unified drill --json""",
     flag("--hang", text="silence instead of a refused connection"),
     parsing.tokens("200", "tokens that an answer may take at most"),
@@ -163,7 +162,7 @@ llm-unified watch --every 60 | tee providers.log
 llm-unified watch --json > providers.jsonl    for llm-unified report""",
     parsing.provider("watch only this provider; may be repeated", repeat=True),
     value("--every", metavar="S", text="seconds between two rounds", default="15", type=seconds),
-    value("--count", metavar="N", text="stop after so many rounds", type=whole(1, 1_000_000)),
+    value("--count", metavar="N", text="stop after so many rounds", type=_NUMBER),
     parsing.tokens("0", "tokens per question at most; 0 asks for no answer", lowest=0),
 )
 _command(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = ["PROGRAM", "Command", "Commands", "common", "explained"]
-__all__ += ["flag", "provider", "seconds", "tokens", "value", "whole"]
+__all__ += ["flag", "provider", "seconds", "tokens", "value"]
 
 PROGRAM: Final = "llm-unified"
 
@@ -79,7 +76,7 @@ def value(*names: str, metavar: str, text: str, **more: Any) -> click.Option:
 
 def tokens(default: str, text: str, lowest: int = 1) -> click.Option:
     """Return ``--tokens``."""
-    kind = whole(lowest, 4096)
+    kind = click.IntRange(lowest, 4096)
     return value("--tokens", metavar="N", text=text, type=kind, default=default)
 
 
@@ -106,17 +103,6 @@ def common() -> tuple[click.Option, click.Option]:
     text = "YAML file  [default: what LLM_CONFIG_FILE names]"
     config = value("--config", metavar="FILE", text=text, type=click.Path(), **kept)
     return config, flag("--json", text="print JSON, for programs", **kept)
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers in this range."""
-
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
-            raise click.BadParameter(f"must be a whole number between {low} and {high}")
-        return int(text)
-
-    return read
 
 
 def seconds(text: str) -> float:
