@@ -43,6 +43,7 @@ from llm_unified import (
 )
 from llm_unified.events import AttemptEnded
 from llm_unified.testing import Simulator
+from tests.hang import HANG_SECONDS
 from tests.soak_books import Books, Complaints, Stalls, Upstream, footprint
 
 HEALTHY = "openai"
@@ -265,6 +266,9 @@ class Soak:
         """Everything, until it is over."""
         rng, loop = self.rng, asyncio.get_running_loop()
         await self.service.warm_connections()
+        self.started = (
+            time.monotonic()
+        )  # a busy machine loads LiteLLM for as long as a short soak lasts
         threads = [
             threading.Thread(target=self.sync_user, args=(random.Random(rng.random()),))
             for _ in range(SYNC_USERS)
@@ -387,6 +391,9 @@ def main() -> int:
                 sim[name].wait_for(open_connections=0)
             except TimeoutError as error:
                 books.complain(f"sockets left: {error}")
+        for thread in threading.enumerate():
+            if thread.name == "llm-unified-blocking":  # a reload that nobody waits for any more
+                thread.join(HANG_SECONDS)
         end = footprint()
         if end["threads"] > begin["threads"] + 1:  # the last Redis worker may still be going
             books.complain(f"threads left: {[t.name for t in threading.enumerate()]}")

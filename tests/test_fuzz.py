@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_unified import load_settings
@@ -171,7 +171,6 @@ modes = pytest.mark.parametrize("json_mode", [False, True], ids=["plain", "json"
 
 @vendors
 @modes
-@settings(max_examples=150, deadline=None)
 @given(data=JUNK)
 def test_any_body(vendor: str, json_mode: bool, data: Any) -> None:
     """Right JSON, anything in it."""
@@ -180,7 +179,6 @@ def test_any_body(vendor: str, json_mode: bool, data: Any) -> None:
 
 @vendors
 @modes
-@settings(max_examples=150, deadline=None)
 @given(events=st.lists(st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=5), max_size=5))
 def test_any_events(vendor: str, json_mode: bool, events: list[Any]) -> None:
     """Events of right JSON and any shape."""
@@ -190,7 +188,6 @@ def test_any_events(vendor: str, json_mode: bool, events: list[Any]) -> None:
 @vendors
 @modes
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@settings(max_examples=200, deadline=None)
 @given(chance=st.randoms(use_true_random=False), junk=JUNK, times=st.integers(1, 3))
 def test_a_right_answer_with_something_wrong_in_it(
     vendor: str, *, json_mode: bool, stream: bool, chance: random.Random, junk: Any, times: int
@@ -212,7 +209,6 @@ def test_a_right_answer_with_something_wrong_in_it(
     read_stream(vendor, data, json_mode)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     data=JUNK
     | st.fixed_dictionaries({"data": st.lists(st.dictionaries(st.sampled_from(KEYS), JUNK))})

@@ -67,6 +67,7 @@ def run_python(code: str, tmp_path: Path, **environ: str) -> subprocess.Complete
 # -- loading it ------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_importing_it_through_the_door_is_quiet(tmp_path: Path) -> None:
     """The switches work: no look-up, no ``.env``, nothing printed, and the environment is as before."""
     (tmp_path / ".env").write_text("OPENAI_API_KEY=from-dotenv\n")
@@ -85,6 +86,7 @@ def test_importing_it_through_the_door_is_quiet(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.full
 def test_its_switches_exist(tmp_path: Path) -> None:
     """A switch that LiteLLM no longer reads would be set in vain."""
     switches = (

@@ -220,6 +220,10 @@ def test_of_two_reloads_the_last_configuration_stays(sim: Simulator, tmp_path: P
 
 
 ENDS = {
+    "a thread that loads LiteLLM": """
+        threading.Thread(target=service.generate_response, args=(HELLO,), daemon=True).start()
+        while "litellm.llms.custom_httpx.http_handler" not in sys.modules: pass
+    """,
     "a service that is open": "service.generate_response(HELLO)",
     "a half-read stream": "cursor = iter(service.stream_response(HELLO)); next(cursor)",
     "a half-read stream in a cycle": """

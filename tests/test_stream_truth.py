@@ -176,8 +176,6 @@ def streams(draw: st.DrawFn) -> tuple[str, bool, list[tuple[bytes, str, bool]], 
 
 
 @settings(
-    max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(sent=streams(), slow=st.booleans())

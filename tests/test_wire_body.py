@@ -61,7 +61,7 @@ ENCODERS: dict[str, Any] = {
 }
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=2000), st.sampled_from(sorted(ENCODERS)), st.integers(1, 50))
 def test_every_encoding_is_undone(data: bytes, encoding: str, size: int) -> None:
     """Whatever the pieces, the body is what was encoded."""

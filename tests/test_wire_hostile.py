@@ -401,7 +401,7 @@ def scripts(draw: st.DrawFn) -> tuple[list[bytes], list[str], bool]:
     return sent, expected, fault == "none"
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(scripts(), st.booleans(), st.booleans())
 def test_text_never_vanishes(script: Any, slow_sender: bool, slow_reader: bool) -> None:
     """What is delivered is what was sent before the first broken thing; *whole* only if it is all of it."""

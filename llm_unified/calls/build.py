@@ -1,12 +1,13 @@
 """Loads LiteLLM and builds what carries out the calls. Blocks for seconds: use a thread.
 
 What it does to the host: a `fork` waits while LiteLLM is being imported, since a child forked in the middle
-of an import would wait for ever for that module's lock.
+of an import would wait for ever for that module's lock. An interpreter that ends waits for it, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 from contextlib import AbstractContextManager
@@ -22,7 +23,11 @@ if TYPE_CHECKING:  # loading them is what is done here
 
 __all__ = ["build_dispatcher", "build_engine", "importing"]
 
+_EXIT_SECONDS: Final = 30.0
 _lock: Final = threading.RLock()
+# A thread that stands still in the middle of an import, as daemon threads do when the interpreter ends, keeps
+# the lock of that module, or that of all imports; a finalizer of LiteLLM's imports, and would wait for ever.
+atexit.register(_lock.acquire, timeout=_EXIT_SECONDS)
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(
         before=_lock.acquire,
