@@ -128,6 +128,7 @@ class AnthropicReader:
         self._text: list[str] = []
         """Of the block that is coming in."""
         self._citations: list[Any] = []
+        self._began = False
         self._served = False
         """The block is a call that Anthropic carries out itself."""
 
@@ -142,6 +143,8 @@ class AnthropicReader:
             raise AnswerError("error event in the stream", error=of_event(event))
         if kind == "content_block_delta" and (read := self._simple(event.get("delta"))) is not None:
             return read
+        if kind == "content_block_delta" and not self._began:  # LiteLLM would leave it out
+            raise AnswerError("piece of a tool call that did not begin")
         try:
             with quiet():
                 piece = piece_of(self._events.chunk_parser(event), part="delta")
@@ -177,7 +180,7 @@ class AnthropicReader:
     def _block(self, kind: Any, event: dict[str, Any], piece: Piece) -> None:
         """A block begins, goes on or ends."""
         if kind == "content_block_start":
-            block = event["content_block"]
+            block, self._began = event["content_block"], True
             self._text, self._citations = [piece.text], []
             self._served = block.get("type") == "server_tool_use"
             if _is_result(block):
