@@ -14,6 +14,7 @@ from llm_unified.failures.classify import Facts, classify
 from llm_unified.failures.envelope import of_event, read_error
 from llm_unified.response import FailureKind as K
 from llm_unified.testing import Simulator, faults, replies
+from tests.hang import HANG_SECONDS
 
 PROVIDERS = ("openai", "azure_openai", "groq", "anthropic")
 PROTOCOLS = {"azure_openai": "azure"}
@@ -56,7 +57,7 @@ def parts(provider, *, stream=False, tools=False):
     return path, headers, body
 
 
-def post(provider, *, timeout=5.0, **options):
+def post(provider, *, timeout=HANG_SECONDS, **options):
     path, headers, body = parts(provider, **options)
     url = f"http://127.0.0.1:{provider.port}{path}"
     return CLIENT.post(url, headers=headers, json=body, timeout=timeout)
@@ -96,7 +97,7 @@ def test_every_fault_plays_on_every_provider(sim, provider, name, stream):
     fault = faults.huge_body(300_000) if name == "huge_body" else faults.ALL[name]()
     target.script(fault)
     try:
-        response = post(target, stream=stream, timeout=0.05 if name in LASTING else 5.0)
+        response = post(target, stream=stream, timeout=0.05 if name in LASTING else HANG_SECONDS)
     except (httpx.TransportError, httpx.DecodingError):
         response = None
     first = target.requests[0]
@@ -132,7 +133,9 @@ def test_resets_are_resets(sim, provider):
     for when, some in (("before_headers", False), ("after_headers", True), ("mid_body", True)):
         sim[provider].script(faults.reset(when))
         path, headers, body = parts(sim[provider])
-        connection = http.client.HTTPConnection("127.0.0.1", sim[provider].port, timeout=5)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", sim[provider].port, timeout=HANG_SECONDS
+        )
         connection.request("POST", path, json.dumps(body), headers)
         received = []
         with pytest.raises(ConnectionResetError):
@@ -278,7 +281,7 @@ def test_a_huge_body_is_whole_and_stops_when_the_client_goes(sim):
     assert 3_000_000 == len(response.json()["choices"][0]["message"]["content"])
     sim.openai.script(faults.huge_body())
     path, headers, body = parts(sim.openai)
-    connection = http.client.HTTPConnection("127.0.0.1", sim.openai.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", sim.openai.port, timeout=HANG_SECONDS)
     connection.request("POST", path, json.dumps(body), headers)
     connection.getresponse().read(1000)
     connection.close()

@@ -98,7 +98,7 @@ def test_resets(sim, far, ask):
     far.heal()
     assert 200 == ask().status_code
     before = sim.openai.connections
-    with socket.create_connection(("127.0.0.1", far.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", far.port), timeout=HANG_SECONDS) as client:
         sim.openai.wait_for(lambda p: p.connections > before)
         far.reset_all()
         with pytest.raises(ConnectionResetError):

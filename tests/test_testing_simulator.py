@@ -13,13 +13,14 @@ import pytest
 
 from llm_unified.testing import Simulator, faults, replies
 from llm_unified.testing.replies import Reply
+from tests.hang import HANG_SECONDS
 
 PROVIDERS = ("openai", "azure_openai", "groq", "anthropic")
 
 
 @pytest.fixture
 def http():
-    with httpx.Client(timeout=5) as client:
+    with httpx.Client(timeout=HANG_SECONDS) as client:
         yield client
 
 
@@ -182,7 +183,7 @@ def test_dropped_connections_are_noticed(sim, http):
 def test_waiting_is_event_driven(sim):
     """Waits end when the thing happens, and say what happened instead when it does not."""
     sim.openai.always(faults.blackhole())
-    with socket.create_connection(("127.0.0.1", sim.openai.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.openai.port), timeout=HANG_SECONDS) as client:
         client.sendall(raw_request(sim.openai))
         sim.openai.wait_for(requests=1, open_connections=1)
         assert 1 == sim.openai.in_flight
@@ -229,21 +230,21 @@ def test_http_in_odd_forms(sim):
     """Pipelined requests, slow senders, ``Connection: close``, HTTP/1.0, ``Expect`` and garbage."""
     address = ("127.0.0.1", sim.openai.port)
     plain = raw_request(sim.openai)
-    with socket.create_connection(address, timeout=5) as sock:
+    with socket.create_connection(address, timeout=HANG_SECONDS) as sock:
         sock.sendall(plain + plain + raw_request(sim.openai, extra="Connection: close\r\n"))
         assert 3 == receive_all(sock).count(b"HTTP/1.1 200 OK")
-    with socket.create_connection(address, timeout=5) as sock:
+    with socket.create_connection(address, timeout=HANG_SECONDS) as sock:
         for byte in raw_request(sim.openai, version="1.0"):
             sock.sendall(bytes([byte]))
         assert b"connection: close" in receive_all(sock)
-    with socket.create_connection(address, timeout=5) as sock:
+    with socket.create_connection(address, timeout=HANG_SECONDS) as sock:
         asked = raw_request(sim.openai, extra="Expect: 100-continue\r\nConnection: close\r\n")
         head, _, body = asked.partition(b"\r\n\r\n")
         sock.sendall(head + b"\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 100")
         sock.sendall(body)
         assert b" 200 OK" in receive_all(sock)
-    with socket.create_connection(address, timeout=5) as sock:
+    with socket.create_connection(address, timeout=HANG_SECONDS) as sock:
         sock.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         assert receive_all(sock).startswith(b"HTTP/1.1 400")
 
@@ -316,7 +317,7 @@ def test_closing_leaves_nothing():
     sim = Simulator()
     sim.openai.always(faults.blackhole())
     sim.openai.base_url_for("blackhole")
-    with socket.create_connection(("127.0.0.1", sim.openai.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.openai.port), timeout=HANG_SECONDS) as client:
         client.sendall(raw_request(sim.openai))
         sim.openai.wait_for(requests=1)
         port = sim.openai.port

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from llm_unified.testing import Simulator, replies
+from tests.hang import HANG_SECONDS
 
 USER = {"role": "user", "content": "Hi"}
 OPENAI_CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -61,7 +62,7 @@ def fresh(sim):
 
 @pytest.fixture(scope="module")
 def http():
-    with httpx.Client(timeout=5) as client:
+    with httpx.Client(timeout=HANG_SECONDS) as client:
         yield client
 
 

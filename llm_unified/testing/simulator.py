@@ -193,7 +193,7 @@ class SimulatedProvider:
         finished: int | None = None,
         client_gone: int | None = None,
         open_connections: int | None = None,
-        timeout: float = 5.0,
+        timeout: float = 30.0,
     ) -> None:
         """Block until all that is given holds: at least so many requests arrived, were answered
         or lost their client, exactly so many connections are open, ``predicate(provider)`` is true.
@@ -219,7 +219,7 @@ class SimulatedProvider:
         finished: int | None = None,
         client_gone: int | None = None,
         open_connections: int | None = None,
-        timeout: float = 5.0,  # noqa: ASYNC109 (the same signature as wait_for)
+        timeout: float = 30.0,  # noqa: ASYNC109 (the same signature as wait_for)
     ) -> None:
         """As :meth:`wait_for`, without blocking the running loop."""
         condition = self._condition(predicate, requests, finished, client_gone, open_connections)
@@ -235,11 +235,11 @@ class SimulatedProvider:
         finally:
             self._waiters.remove(waiter)
 
-    def wait_idle(self, timeout: float = 5.0) -> None:
+    def wait_idle(self, timeout: float = 30.0) -> None:
         """Block until no request is being answered."""
         self.wait_for(lambda p: p.in_flight == 0, timeout=timeout)
 
-    async def wait_idle_async(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+    async def wait_idle_async(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109
         """As :meth:`wait_idle`, without blocking the running loop."""
         await self.wait_for_async(lambda p: p.in_flight == 0, timeout=timeout)
 
