@@ -556,16 +556,17 @@ def terminal(sim, *arguments, columns=80, names=NAMES, **environ):
     return raw, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", raw)
 
 
+@pytest.mark.full(one_of=2)
 @pytest.mark.parametrize(
     ("arguments", "whole"),
     [
         (["check"], ["$AZURE_OPENAI_API_VERSION", "azure_openai, groq, anthropic"]),
-        (["ping"], ["FIRST TOKEN", "down: the provider is in trouble (HTTP 500)"]),
-        (["drill"], ["openai: connection, azure_openai: connection, groq: server"]),
         (
             ["watch", "--count", "1", "--tokens", "16"],
             ["last problem", "server, HTTP 500: internal_server_error"],
         ),
+        (["ping"], ["FIRST TOKEN", "down: the provider is in trouble (HTTP 500)"]),
+        (["drill"], ["openai: connection, azure_openai: connection, groq: server"]),
     ],
     ids=lambda value: value[0],
 )

@@ -9,6 +9,16 @@ from typing import Any
 
 import jsonschema
 import pytest
+from opentelemetry import baggage, context, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
+from opentelemetry.trace import SpanKind, StatusCode
 
 import llm_unified
 from llm_unified import (
@@ -21,18 +31,6 @@ from llm_unified import (
 from llm_unified.observability import export_opentelemetry
 from llm_unified.observe.otel.vocabulary import LATEST, SECONDS_BUCKETS, TOKEN_BUCKETS, V1_41
 from llm_unified.testing import Simulator, faults, replies
-
-pytest.importorskip("opentelemetry.sdk")
-from opentelemetry import baggage, context, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
-from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
-from opentelemetry.trace import SpanKind, StatusCode
 
 HELLO = [{"role": "user", "content": "the secret word is swordfish"}]
 LATEST_ENV = {"OTEL_SEMCONV_STABILITY_OPT_IN": "http,gen_ai_latest_experimental"}

@@ -134,7 +134,7 @@ print("done")
     assert run(body, environ(sim, "openai")) == ["done"]
 
 
-@pytest.mark.full(one_of=2)
+@pytest.mark.full
 @needs_fork
 @pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
 def test_fork_during_a_call(sim: Simulator, *, first: bool) -> None:
@@ -199,6 +199,7 @@ def test_sighup_at_any_moment(sim: Simulator) -> None:
     assert run(body, environ(sim, "openai")) == ["0", "[]"]
 
 
+@pytest.mark.full
 @needs_hup
 def test_of_two_reloads_the_last_configuration_stays(sim: Simulator, tmp_path: Path) -> None:
     """However their work overlaps."""

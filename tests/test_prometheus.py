@@ -12,13 +12,13 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import prometheus_client as prometheus
 import pytest
 
 from llm_unified import ConfigurationError, UnifiedLLMService, load_settings
 from llm_unified.observability import export_prometheus
 from llm_unified.testing import Simulator, faults
 
-prometheus = pytest.importorskip("prometheus_client")
 HELLO = [{"role": "user", "content": "the secret word is swordfish"}]
 DOCS = Path(__file__).parent.parent / "docs" / "observability.md"
 
@@ -266,7 +266,8 @@ def test_counters_of_several_processes_add_up(
     sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """prometheus_client's multiprocess mode, as gunicorn's workers need it."""
-    multiprocess = pytest.importorskip("prometheus_client.multiprocess")
+    from prometheus_client import multiprocess
+
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(DOCS.parent.parent),

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import prometheus_client
 import pytest
 
 from llm_unified import LLMError, UnifiedLLMService, load_settings
 from llm_unified.observability import export_prometheus
 from llm_unified.testing import Request, Simulator, faults
-
-prometheus_client = pytest.importorskip("prometheus_client")
-from tests.prometheus_server import HOW, Prometheus, Target, expressions, missing  # noqa: E402
+from tests.prometheus_server import HOW, Prometheus, Target, expressions, missing
 
 pytestmark = pytest.mark.skipif(missing(), reason=HOW)
 EXAMPLES = Path(__file__).parent.parent / "examples" / "observability"

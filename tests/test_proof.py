@@ -1,31 +1,24 @@
 """Mixed calls with faults at four vendors: every number that is shown equals the upstreams' journal.
 
-``PROOF_CALLS`` sets how many (CI: 5,000). A further exporter gets a ``check_…`` of its own here.
+A further exporter gets a ``check_…`` of its own here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from typing import Any
 
+import prometheus_client as prometheus
 import pytest
+from opentelemetry.trace import SpanKind
 
 from llm_unified import UnifiedLLMService
 from llm_unified.observability import export_prometheus
 from llm_unified.testing import Simulator
 from tests.proof import PRICES, PROVIDERS, Truth, Upstreams, carry_out, service_over, tasks
-
-pytest.importorskip("opentelemetry.sdk")
-from opentelemetry.trace import SpanKind
-
 from tests.test_opentelemetry import Telemetry
 from tests.test_prometheus import Scrape
-
-prometheus = pytest.importorskip("prometheus_client")
-
-CALLS = int(os.environ.get("PROOF_CALLS", "300"))
 
 
 def check_statistics(truth: Truth, service: UnifiedLLMService) -> None:
@@ -167,7 +160,8 @@ def check_prometheus(truth: Truth, scrape: Scrape, service: str) -> None:
     assert scrape.by("connections_reused_total", "provider", **mine) == reused
 
 
-async def test_every_number_equals_the_journal(sim: Simulator) -> None:
+@pytest.mark.parametrize("calls", [300, pytest.param(5_000, marks=pytest.mark.full)])
+async def test_every_number_equals_the_journal(sim: Simulator, calls: int) -> None:
     """In statistics, OpenTelemetry and Prometheus alike; a second service has its own numbers, as exact."""
     telemetry, other_telemetry = Telemetry(), Telemetry()
     registry = prometheus.CollectorRegistry()
@@ -179,8 +173,8 @@ async def test_every_number_equals_the_journal(sim: Simulator) -> None:
             export_prometheus(service, registry, name="one")
             export_prometheus(other, registry, name="other")
             ends, other_ends = await asyncio.gather(
-                carry_out(service, upstreams, list(tasks(CALLS, seed=1))),
-                carry_out(other, others, list(tasks(CALLS // 10, seed=2))),
+                carry_out(service, upstreams, list(tasks(calls, seed=1))),
+                carry_out(other, others, list(tasks(calls // 10, seed=2))),
             )
             scrape = Scrape(registry)
             for told, mine, each, seen, name in (

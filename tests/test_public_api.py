@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import llm_unified
 from tests.hang import HANG_SECONDS
 
@@ -61,6 +63,7 @@ print(json.dumps([roots, threading.active_count(), dict(os.environ) == environ, 
     assert (threads, same, read) == (1, True, [])
 
 
+@pytest.mark.full
 def test_importing_costs_a_twentieth_of_litellm() -> None:
     """CPU seconds of both imports, each in a fresh process; ours is about a hundredth."""
     code = """
