@@ -61,22 +61,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept.append(item)
     items[:] = kept
     config.stash[left_out] = len(out)
-    if output := getattr(config, "workeroutput", None):
-        output["left_out"] = len(out)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = len(out)
     config.hook.pytest_deselected(items=out)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
     """What a worker of pytest-xdist left out; all leave out the same."""
-    if output := getattr(node, "workeroutput", None):
-        node.config.stash[left_out] = output.get("left_out", 0)
+    if hasattr(node, "workeroutput"):  # not where it crashed
+        node.config.stash[left_out] = node.workeroutput.get("left_out", 0)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if number := config.stash[left_out]:
         terminalreporter.write_line(
-            f"{number} cases of the matrices and the long runs were left out; run with --full."
+            f"{number} cases of the matrices and the long runs were left out; run with --full"
         )
 
 
