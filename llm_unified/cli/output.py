@@ -29,7 +29,8 @@ Cell = str | tuple[str, str]
 """A text, or a text and its style."""
 _STYLES: Final = {"good": "green", "bad": "red", "dim": "dim", "bold": "bold"}
 _SHORTEST_SECRET: Final = 8  # characters; a shorter one is a word of every text
-_NARROWEST: Final = 25  # columns to which a cell is folded; the longest variable has so many
+_NARROWEST: Final = 24  # columns to which a cell is folded
+_LAST: Final = 25  # columns for the last cell, if that has so many: those of the longest variable
 _INDENT: Final = 4
 _ENDLESS: Final = 10_000  # columns of what is no terminal
 
@@ -223,7 +224,7 @@ def _fitted(widths: Sequence[int], room: int) -> list[int]:
     """Fold the widest columns until all fit; what is left over is the last one's."""
     *first, last = widths
     room -= 2 * len(first)
-    while sum(first) + min(last, _NARROWEST) > room and max(first) > _NARROWEST:
+    while sum(first) + min(last, _LAST) > room and max(first) > _NARROWEST:
         first[first.index(max(first))] -= 1
     return [*first, max(0, min(last, room - sum(first)))]
 
