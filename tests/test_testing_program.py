@@ -91,7 +91,7 @@ def test_pytest_starts_as_quickly_as_without_the_plugin(pytester):
         def test_nothing_of_ours_is_loaded():
             ours = {name for name in sys.modules if name.startswith("llm_unified")}
             plugin = "llm_unified.testing.pytest_plugin"
-            assert ours <= {"llm_unified", "llm_unified.testing", plugin}
+            assert ours <= {"llm_unified", "llm_unified.testing", "llm_unified.version", plugin}
             print("registered:", plugin in ours)
         """
     )
