@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -429,3 +431,34 @@ def test_statistics_are_exact_under_threads(sim: Simulator) -> None:
     assert (figures["calls"], figures["attempts"], figures["answers"]) == (80, 80, 80)
     assert figures["connections"]["opened"] + figures["connections"]["reused"] == 80
     assert figures["connections"]["opened"] == len({r.connection for r in sim.openai.requests})
+
+
+FORKED = """
+import os, sys
+from llm_unified.events import Reloaded
+from llm_unified.observe.publisher import Publisher
+
+def say(event):
+    os.write(1, f"{event.chain[0]} in {'child' if os.getpid() != parent else 'parent'}\\n".encode())
+
+parent, publisher = os.getpid(), Publisher()
+publisher.subscribe(say)
+publisher.publish(Reloaded(("before",), 1))
+child = os.fork()
+publisher.publish(Reloaded(("child" if child == 0 else "parent",), 1))
+publisher.close()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_child_s_subscriber_hears_the_child_s_events() -> None:
+    """On a thread of its own; what the parent had published stays the parent's."""
+    ran = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
+    assert sorted(ran.stdout.splitlines()) == [
+        "before in parent",
+        "child in child",
+        "parent in parent",
+    ]
+    assert not ran.stderr
