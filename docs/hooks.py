@@ -12,8 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import generated
 
 COMING = {
-    "benchmarks.md",
-    "containers.md",
     "events.md",
     "logs.md",
     "observability.md",
@@ -72,5 +70,7 @@ def on_post_build(config: Any) -> None:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put files of the repository in, and tables that are read off the code."""
-    markdown = FILE.sub(lambda file: LINK.sub(_on_site, (ROOT / file[1]).read_text("utf-8")), markdown)
+    markdown = FILE.sub(
+        lambda file: LINK.sub(_on_site, (ROOT / file[1]).read_text("utf-8")), markdown
+    )
     return PART.sub(lambda part: generated.PARTS[part[1]](), markdown)

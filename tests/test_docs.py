@@ -200,7 +200,8 @@ def test_generated_parts_are_whole() -> None:
 
 def test_links_of_the_readme_lead_somewhere() -> None:
     """Files and headings that the README names exist; the site's own links are checked by its strict build."""
-    links = re.findall(r"\]\(((?!https?:)[^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    text = (ROOT / "README.md").read_text("utf-8")
+    links = re.findall(r"""(?:\]\(|src=")((?!https?:)[^)"]+)[)"]""", text)
     assert links
     for link in links:
         path, _, anchor = link.partition("#")
