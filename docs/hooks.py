@@ -11,13 +11,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import generated
 
-COMING = {
-    "events.md",
-    "logs.md",
-    "observability.md",
-    "opentelemetry.md",
-}
-"""Pages in `nav` that other branches bring; empty this when they are merged."""
 LEAD_AWAY: dict[str, str] = {}
 ROOT = Path(__file__).parent.parent
 FILE = re.compile(r"<!-- file: ([\w.]+) -->")
@@ -31,18 +24,8 @@ def on_config(config: Any) -> Any:
     adapters = next(part["Integrations"] for part in config.nav if "Integrations" in part)
     adapters += [page.relative_to(docs).as_posix() for page in docs.glob("integrations/*.md")]
     adapters.sort()
-    missing = {page for page in COMING if not (docs / page).exists()}
-    config.nav = [
-        {title: pages}
-        for part in config.nav
-        for title, listed in part.items()
-        if (pages := [page for page in listed if missing.isdisjoint(_files(page))])
-    ]
+    config.nav = [part for part in config.nav if all(part.values())]
     return config
-
-
-def _files(page: Any) -> list[str]:
-    return [page] if isinstance(page, str) else list(page.values())
 
 
 def _on_site(link: re.Match[str]) -> str:
