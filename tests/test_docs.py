@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import pkgutil
 import re
 import runpy
 import shlex
@@ -21,6 +22,7 @@ import click
 import pytest
 import yaml
 
+import llm_unified
 from llm_unified import UnifiedLLMService, get_llm_service, load_settings
 from llm_unified.cli.commands import cli
 from llm_unified.failures.table import FALLBACK_KINDS, FOLLOWS, KEY_KINDS, Effect
@@ -195,6 +197,16 @@ def test_generated_parts_are_whole() -> None:
                 assert all(spelling in section for spelling in option.opts)
     asked_for = re.findall(r"<!-- generated: (\w+) ", "".join(p.read_text() for p in PAGES))
     assert sorted(asked_for) == sorted(parts)
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """What can be imported from the package is described on some page of the reference, from its docstrings."""
+    pages = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
+    shown = re.findall(r"^::: ([\w.]+)$", pages, re.MULTILINE)
+    found = {name.rpartition(".")[2] for name in shown}
+    for thing in map(pkgutil.resolve_name, shown):
+        found |= set(getattr(thing, "__all__", ()))
+    assert not set(llm_unified.__all__) - found
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:
