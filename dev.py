@@ -5,6 +5,9 @@
     python3 dev.py test --full        the whole matrices and the long runs as well, as CI does
     python3 dev.py lint               ruff, mypy, import-linter
     python3 dev.py contract --lowest  what we rely on in LiteLLM, on the oldest release that we allow
+    python3 dev.py docs               the documentation site, built strictly into site/
+    python3 dev.py docs serve         the same on 127.0.0.1:8000, anew with every change
+    python3 dev.py docs look          the same looked at in a browser (chromium)
     python3 dev.py proxy              our export in the real LiteLLM Proxy; makes its environment
     python3 dev.py frameworks         the adapters on the real frameworks; --lowest: on the oldest of each
     python3 dev.py package            wheel and sdist in dist/, tried as installed; SBOM and licences
@@ -101,6 +104,7 @@ def main(arguments: list[str]) -> int:
         "test": lambda: run(DEV, "-m", "pytest", *PARALLEL, *rest),
         "lint": lint,
         "contract": lambda: contract(rest),
+        "docs": lambda: docs(rest),
         "proxy": lambda: proxy(rest),
         "frameworks": lambda: frameworks(rest),
         "package": lambda: run(PACKAGE, ".ci/package.py", *rest),
@@ -138,6 +142,17 @@ def contract(arguments: list[str]) -> int:
     oldest = "--lowest" in arguments
     rest = [a for a in arguments if a != "--lowest"]
     return run(LOWEST if oldest else DEV, "-m", "pytest", "--full", *CONTRACT, *rest)
+
+
+def docs(arguments: list[str]) -> int:
+    what, *rest = arguments or ["build"]
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # an advertisement
+    if what == "serve":
+        return run(DOCS, "-m", "mkdocs", "serve", *rest)
+    if what not in ("build", "look"):
+        raise NextStepError(f"`docs {what}`: there are `docs`, `docs serve` and `docs look`.")
+    built = run(DOCS, "-m", "mkdocs", "build", "--clean", *(rest if what == "build" else ()))
+    return run(DOCS, "docs/look.py", *rest) if what == "look" and built == 0 else built
 
 
 def proxy(arguments: list[str]) -> int:

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class FailureKind(StrEnum):
-    """Why an attempt failed; the rows of the failure table in the README."""
+    """Why an attempt failed; the rows of the failure table in the documentation."""
 
     CONNECTION = "connection"
     """Refused, reset, DNS, TLS, or closed before the answer was whole."""

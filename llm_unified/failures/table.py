@@ -1,4 +1,4 @@
-"""What follows from each kind of failure: the failure table of the README as data."""
+"""What follows from each kind of failure: the failure table of the documentation as data."""
 
 from __future__ import annotations
 

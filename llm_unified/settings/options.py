@@ -1,4 +1,4 @@
-"""The settings as tables, read off the model: options for ``check``, schema and README; environment variables.
+"""The settings as tables, read off the model: options for ``check``, schema and documentation; environment variables.
 
 Also what a misspelt variable was probably meant to be.
 """
