@@ -3,9 +3,9 @@
 FROM python:3.14-slim-trixie AS base
 
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin llm \
-    && install -d -o llm -g llm /work
+    && install -d -o llm -g llm /app
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-WORKDIR /work
+WORKDIR /app
 
 FROM base AS build
 
@@ -34,7 +34,7 @@ COPY --from=proxy-build /opt/proxy /opt/proxy
 ENV PATH=/opt/proxy/bin:$PATH LITELLM_LOCAL_MODEL_COST_MAP=True HOME=/tmp
 USER 10001:10001
 EXPOSE 4000
-CMD ["litellm", "--config", "/work/proxy.yaml", "--host", "0.0.0.0", "--port", "4000"]
+CMD ["litellm", "--config", "/app/proxy.yaml", "--host", "0.0.0.0", "--port", "4000"]
 
 FROM base
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_unified import load_settings
@@ -180,6 +180,7 @@ def test_any_body(vendor: str, json_mode: bool, data: Any) -> None:
 @vendors
 @modes
 @given(events=st.lists(st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=5), max_size=5))
+@example(events=[{"created": float("inf")}])
 def test_any_events(vendor: str, json_mode: bool, events: list[Any]) -> None:
     """Events of right JSON and any shape."""
     read_stream(vendor, events, json_mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -156,7 +157,9 @@ def _read_choice(piece: Piece, choice: dict[str, Any]) -> None:
 
 
 def _moment(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and value == value else None  # noqa: PLR0124
+    if isinstance(value, float):  # JSON has 1e999, which is no moment
+        return int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) else None
 
 
 def _read_more(piece: Piece, message: dict[str, Any]) -> None:
