@@ -213,7 +213,7 @@ def asked(request: Request) -> dict[str, Any] | None:
 
 
 def service_over(upstreams: Upstreams) -> UnifiedLLMService:
-    """Nobody rests, and nothing is slow: who is asked follows from the tasks alone."""
+    """Nobody cools down, and nothing is slow: who is asked follows from the tasks alone."""
     prices = {"input_cost_per_token": PRICES[0], "output_cost_per_token": PRICES[1]}
     settings = load_settings(
         upstreams.environ(),

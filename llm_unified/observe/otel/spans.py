@@ -115,7 +115,7 @@ class Spans:
     def _fell_back(self, event: FellBack) -> None:
         call = self._open.calls.get(event.call_id)
         if call is not None:
-            reason = "resting" if event.kind is None else event.kind.value
+            reason = "cooldown" if event.kind is None else event.kind.value
             call.span.add_event(
                 "llm_unified.fallback",
                 {
