@@ -44,7 +44,7 @@ async def service(
     }
     case = request.node.callspec.params
     if case.get("fault") == "blackhole":
-        blocks[case["name"]] |= {"timeout": 0.5}
+        blocks[case["name"]] |= {"timeout": 2.0}
     settings = load_settings(
         sim.environ("groq"),
         providers=blocks,
