@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
-from llm_unified.observe.events import Event
 from llm_unified.observe.health import Status
+from llm_unified.observe.publisher import Source
 from llm_unified.pool.rotation import Rotation
 from llm_unified.pool.upstream import Upstream
 from llm_unified.settings import Settings
@@ -23,7 +23,7 @@ class _Dispatcher(Protocol):
     def sockets(self) -> Mapping[Upstream, tuple[int, int]]: ...
 
 
-class Scraped(Protocol):
+class Scraped(Source, Protocol):
     """What is exported: a service."""
 
     @property
@@ -33,13 +33,6 @@ class Scraped(Protocol):
     @property
     def dispatcher_if_built(self) -> _Dispatcher | None: ...
     def status_of(self, provider: str) -> str: ...
-    def subscribe(
-        self,
-        listener: Callable[[Any], object],
-        *,
-        only: Collection[type[Event]] = (),
-        inline: bool = False,
-    ) -> Callable[[], None]: ...
 
 
 _GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

@@ -60,10 +60,6 @@ class Publisher:
             except BaseException as error:  # noqa: BLE001 - also a cancellation that it made up
                 self._failed(subscriber, error)
 
-    def wants(self, kind: type[Event]) -> bool:
-        """Whether anybody listens to these."""
-        return bool(self._subscribers[kind])
-
     def subscribe(
         self, listener: Listener, *, only: Collection[type[Event]] = (), inline: bool = False
     ) -> Callable[[], None]:

@@ -6,7 +6,7 @@ They are the SDK's own classes; only the transport below them is another one (``
 documented way). So results, streams, ``.parse``, ``.stream``, ``with_raw_response`` and exceptions are the SDK's
 own, and libraries that look for an ``openai.AsyncOpenAI`` find one. Nothing is sent but by the service.
 
-Needs ``openai`` 2.20 or newer.
+Needs ``openai`` 2.31 or newer: the first that passes its own errors on from a transport as they are.
 """
 
 from __future__ import annotations

@@ -62,13 +62,11 @@ class _SyncTransport(http.BaseTransport):
 def _response(
     reply: Reply, request: http.Request, body: bytes | http.AsyncByteStream | http.SyncByteStream
 ) -> http.Response:
-    whole = isinstance(body, bytes)
-    kind = "application/json" if whole else "text/event-stream; charset=utf-8"
-    headers = {"content-type": kind}
-    if reply.request_id is not None:
-        headers["x-request-id"] = reply.request_id
+    headers = {} if reply.request_id is None else {"x-request-id": reply.request_id}
     if isinstance(body, bytes):
+        headers["content-type"] = "application/json"
         return http.Response(200, headers=headers, content=body, request=request)
+    headers["content-type"] = "text/event-stream; charset=utf-8"
     return http.Response(200, headers=headers, stream=body, request=request)
 
 

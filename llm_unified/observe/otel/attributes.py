@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_unified.observe.events import AttemptEnded, CallStarted
-from llm_unified.observe.otel.vocabulary import REQUEST_ATTRIBUTES, Vocabulary
+from llm_unified.observe.events import AttemptEnded, CallStarted, Upstream
+from llm_unified.observe.otel.vocabulary import REQUEST_ATTRIBUTES, Vocabulary, provider_name
 from llm_unified.response import Usage
 
-__all__ = ["request_attributes", "response_attributes"]
+__all__ = ["request_attributes", "response_attributes", "upstream_attributes"]
+
+
+def upstream_attributes(operation: str, upstream: Upstream) -> dict[str, str | int]:
+    """Who is asked, for spans and metrics alike; a ping's have nothing of ``gen_ai``."""
+    found: dict[str, str | int] = {"llm_unified.provider": upstream.provider}
+    if upstream.server_address is not None:
+        found["server.address"] = upstream.server_address
+    if upstream.server_port is not None:
+        found["server.port"] = upstream.server_port
+    if operation != "ping":
+        found |= {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": provider_name(upstream),
+            "gen_ai.request.model": upstream.model,
+        }
+    return found
 
 
 def request_attributes(event: CallStarted, vocabulary: Vocabulary) -> dict[str, Any]:

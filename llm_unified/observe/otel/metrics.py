@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_unified.observe.events import AttemptEnded, AttemptStarted, CallEnded, Event
+from llm_unified.observe.otel.attributes import upstream_attributes
 from llm_unified.observe.otel.calls import calls_of
 from llm_unified.observe.otel.vocabulary import (
     SECONDS_BUCKETS,
     TOKEN_BUCKETS,
     Vocabulary,
-    provider_name,
 )
 from llm_unified.observe.publisher import Listener
 from llm_unified.response import Usage
@@ -108,28 +107,12 @@ class Metrics:
         key = (operation, upstream.deployment, upstream.model, event.response_model)
         found = self._kept.get(key)
         if found is None:
-            found = _attributes_of(event)
+            found = upstream_attributes(operation, upstream)
+            if operation != "ping" and event.response_model is not None:
+                found["gen_ai.response.model"] = event.response_model
             if len(self._kept) < _MOST_KEPT:
                 self._kept[key] = found
         return found
-
-
-def _attributes_of(event: AttemptEnded) -> _Attributes:
-    upstream = event.upstream
-    every: Mapping[str, str | int | None] = {
-        "server.address": upstream.server_address,
-        "server.port": upstream.server_port,
-        "llm_unified.provider": upstream.provider,
-    }
-    if event.operation != "ping":
-        every = {
-            "gen_ai.operation.name": event.operation,
-            "gen_ai.provider.name": provider_name(upstream),
-            "gen_ai.request.model": upstream.model,
-            "gen_ai.response.model": event.response_model,
-            **every,
-        }
-    return {name: value for name, value in every.items() if value is not None}
 
 
 def _tokens_of_v1_41(vocabulary: Vocabulary, tokens: Any) -> Any:

@@ -24,10 +24,14 @@ from llm_unified.observe.events import (
     FellBack,
     Upstream,
 )
-from llm_unified.observe.otel.attributes import request_attributes, response_attributes
+from llm_unified.observe.otel.attributes import (
+    request_attributes,
+    response_attributes,
+    upstream_attributes,
+)
 from llm_unified.observe.otel.calls import error_type
 from llm_unified.observe.otel.content import asked_content, told_content
-from llm_unified.observe.otel.vocabulary import Vocabulary, provider_name
+from llm_unified.observe.otel.vocabulary import Vocabulary
 from llm_unified.observe.publisher import Listener
 
 if TYPE_CHECKING:
@@ -195,18 +199,9 @@ class Spans:
         found = self._upstreams.get((operation, upstream))
         if found is None:
             found = {
-                "llm_unified.provider": upstream.provider,
+                **upstream_attributes(operation, upstream),
                 "llm_unified.deployment": upstream.deployment,
             }
-            if upstream.server_address is not None:
-                found["server.address"] = upstream.server_address
-                found["server.port"] = upstream.server_port
-            if operation != "ping":
-                found |= {
-                    "gen_ai.operation.name": operation,
-                    "gen_ai.provider.name": provider_name(upstream),
-                    "gen_ai.request.model": upstream.model,
-                }
             if len(self._upstreams) < _MOST_KEPT:
                 self._upstreams[operation, upstream] = found
         return found
